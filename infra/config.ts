@@ -1,0 +1,141 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+
+import { z } from 'zod';
+
+/** The databases of the system, by the name that appears in `<NAME>_DATABASE_URL`. */
+export const DATABASES = ['platform', 'order', 'payment', 'views', 'bus', 'gateway'] as const;
+export type DatabaseName = (typeof DATABASES)[number];
+
+const port = z.coerce.number().int().min(0).max(65_535);
+const milliseconds = z.coerce.number().int().positive();
+const postgresUrl = z.url({ protocol: /^postgres(ql)?$/ });
+
+const environment = z.object({
+  NODE_ENV: z.enum(['development', 'production', 'test']).default('development'),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  DATA_DIR: z.string().min(1).default('.data'),
+  HOST: z.string().min(1).default('127.0.0.1'),
+  PORT: port.optional(),
+  POSTGRES_PORT: port.optional(),
+  TEMPORAL_PORT: port.optional(),
+  TEMPORAL_UI_PORT: port.optional(),
+  GATEWAY_PORT: port.optional(),
+  /** Presence decides whether the embedded Temporal starts; its value is read by @temporalio/envconfig. */
+  TEMPORAL_ADDRESS: z.string().min(1).optional(),
+  TEMPORAL_CLI_PATH: z.string().min(1).optional(),
+  /** Where Temporal Web is, for links in answers. */
+  TEMPORAL_UI_URL: z.url().optional(),
+  PLATFORM_DATABASE_URL: postgresUrl.optional(),
+  ORDER_DATABASE_URL: postgresUrl.optional(),
+  PAYMENT_DATABASE_URL: postgresUrl.optional(),
+  VIEWS_DATABASE_URL: postgresUrl.optional(),
+  BUS_DATABASE_URL: postgresUrl.optional(),
+  GATEWAY_DATABASE_URL: postgresUrl.optional(),
+  DATABASE_POOL_SIZE: z.coerce.number().int().min(1).max(200).default(10),
+  GATEWAY_URL: z.url().optional(),
+  JWT_ISSUER: z.string().min(1).default('commerce-saga'),
+  JWT_AUDIENCE: z.string().min(1).default('commerce-saga-api'),
+  JWKS_URL: z.url().optional(),
+  CORS_ORIGINS: z.string().default(''),
+  TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
+  START_DEADLINE_MS: milliseconds.default(120_000),
+  MAX_OPEN_CHECKOUTS: z.coerce.number().int().min(1).default(10),
+  MAX_UNITS_PER_PRODUCT: z.coerce.number().int().min(1).default(999),
+  GATEWAY_TIMEOUT_MS: milliseconds.default(10_000),
+  SHUTDOWN_GRACE_MS: milliseconds.default(30_000),
+});
+
+/** Everything the environment can say; every duration in milliseconds. */
+export type Config = Readonly<{
+  mode: 'development' | 'production' | 'test';
+  logLevel: string;
+  /** Absolute path of the folder with everything that must survive a restart. */
+  dataDir: string;
+  host: string;
+  /** A port that is undefined was not asked for: a default is taken, and a free one when that is taken. */
+  ports: Readonly<Record<'api' | 'postgres' | 'temporal' | 'temporalUi' | 'gateway', number | undefined>>;
+  externalTemporal: boolean;
+  temporalCliPath: string | undefined;
+  temporalUiUrl: string | undefined;
+  databaseUrls: Readonly<Record<DatabaseName, string | undefined>>;
+  databasePoolSize: number;
+  gatewayUrl: string | undefined;
+  gatewayTimeoutMs: number;
+  jwt: Readonly<{ issuer: string; audience: string; jwksUrl: string | undefined }>;
+  corsOrigins: readonly string[];
+  trustProxy: number;
+  startDeadlineMs: number;
+  limits: Readonly<{ maxOpenCheckouts: number; maxUnitsPerProduct: number }>;
+  shutdownGraceMs: number;
+}>;
+
+/** Thrown for an environment that cannot be used. Its message lists every bad variable with the reason. */
+export class ConfigError extends Error {}
+
+/**
+ * Reads and checks the environment, and `.env` where there is one (the environment wins).
+ *
+ * @throws ConfigError naming every variable that is wrong
+ */
+export function readConfig(env: NodeJS.ProcessEnv = loadedEnvironment()): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const parsed = environment.safeParse(given);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`);
+    throw new ConfigError(`These environment variables cannot be used:\n${lines.join('\n')}`);
+  }
+  const e = parsed.data;
+  return {
+    mode: e.NODE_ENV,
+    logLevel: e.LOG_LEVEL,
+    dataDir: resolve(e.DATA_DIR),
+    host: e.HOST,
+    ports: {
+      api: e.PORT,
+      postgres: e.POSTGRES_PORT,
+      temporal: e.TEMPORAL_PORT,
+      temporalUi: e.TEMPORAL_UI_PORT,
+      gateway: e.GATEWAY_PORT,
+    },
+    externalTemporal: e.TEMPORAL_ADDRESS !== undefined,
+    temporalCliPath: e.TEMPORAL_CLI_PATH,
+    temporalUiUrl: e.TEMPORAL_UI_URL,
+    databaseUrls: {
+      platform: e.PLATFORM_DATABASE_URL,
+      order: e.ORDER_DATABASE_URL,
+      payment: e.PAYMENT_DATABASE_URL,
+      views: e.VIEWS_DATABASE_URL,
+      bus: e.BUS_DATABASE_URL,
+      gateway: e.GATEWAY_DATABASE_URL,
+    },
+    databasePoolSize: e.DATABASE_POOL_SIZE,
+    gatewayUrl: e.GATEWAY_URL,
+    gatewayTimeoutMs: e.GATEWAY_TIMEOUT_MS,
+    jwt: { issuer: e.JWT_ISSUER, audience: e.JWT_AUDIENCE, jwksUrl: e.JWKS_URL },
+    corsOrigins: e.CORS_ORIGINS.split(',').filter((origin) => origin !== ''),
+    trustProxy: e.TRUST_PROXY,
+    startDeadlineMs: e.START_DEADLINE_MS,
+    limits: { maxOpenCheckouts: e.MAX_OPEN_CHECKOUTS, maxUnitsPerProduct: e.MAX_UNITS_PER_PRODUCT },
+    shutdownGraceMs: e.SHUTDOWN_GRACE_MS,
+  };
+}
+
+/**
+ * The URL of a database that this process cannot do without.
+ *
+ * @throws ConfigError saying which variable to set
+ */
+export function databaseUrl(config: Config, name: DatabaseName): string {
+  const url = config.databaseUrls[name];
+  if (url !== undefined) return url;
+  const variable = `${name.toUpperCase()}_DATABASE_URL`;
+  throw new ConfigError(
+    `${variable} is not set. Set it, for example ${variable}=postgresql://commerce_${name}:secret@db.example:5432/db_${name}, or run \`npm start\`, which brings its own PostgreSQL.`,
+  );
+}
+
+function loadedEnvironment(): NodeJS.ProcessEnv {
+  if (existsSync('.env')) process.loadEnvFile('.env');
+  return process.env;
+}

@@ -1,0 +1,111 @@
+-- The service's role owns nothing: it can neither alter a table nor disable a trigger. Operators give it a login.
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'commerce_order') then
+    create role commerce_order nologin;
+  end if;
+  execute format('revoke all on database %I from public', current_database());
+  execute format('grant connect on database %I to commerce_order', current_database());
+end
+$$;
+revoke all on schema public from public;
+grant usage on schema public to commerce_order;
+alter default privileges in schema public grant select, insert, update, delete on tables to commerce_order;
+
+-- The decision row of the order service: every step of an order locks it first and stores its answer in it.
+create table order_marks (
+  order_id uuid primary key,
+  state varchar(20) check (state in ('CREATED', 'PAID', 'CLOSED')),
+  answer jsonb,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+
+create table orders (
+  id uuid primary key,
+  order_number varchar(30) not null unique,
+  user_id bigint not null,
+  status varchar(30) not null default 'PENDING'
+    check (status in ('PENDING', 'PAID', 'FAILED', 'CANCELLED', 'PARTIALLY_REFUNDED', 'REFUNDED')),
+  currency char(3) not null check (currency ~ '^[A-Z]{3}$'),
+  subtotal_amount bigint not null check (subtotal_amount >= 0),
+  total_amount bigint not null check (total_amount >= 0),
+  refunded_amount bigint not null default 0,
+  payment_method varchar(30) not null,
+  payment_id uuid,
+  request_hash char(64) not null,
+  failure_code varchar(50),
+  failure_message varchar(500),
+  created_at timestamptz not null default now(),
+  paid_at timestamptz,
+  closed_at timestamptz,
+  updated_at timestamptz not null default now(),
+  version bigint not null default 1,
+  constraint chk_orders_refunded check (refunded_amount between 0 and total_amount),
+  constraint chk_orders_paid check (status not in ('PAID', 'PARTIALLY_REFUNDED', 'REFUNDED') or paid_at is not null),
+  constraint chk_orders_failure check (status not in ('FAILED', 'CANCELLED') or failure_code is not null)
+);
+create index ix_orders_user on orders (user_id, created_at desc, id);
+create index ix_orders_pending on orders (created_at) where status = 'PENDING';
+
+create table order_items (
+  order_id uuid not null references orders (id),
+  line_no integer not null check (line_no >= 1),
+  product_id bigint not null,
+  variant_id bigint,
+  location_code varchar(50) not null,
+  product_sku varchar(100) not null,
+  product_name varchar(255) not null,
+  variant_name varchar(255),
+  unit_price bigint not null check (unit_price >= 0),
+  quantity integer not null check (quantity > 0),
+  line_total bigint not null,
+  primary key (order_id, line_no),
+  constraint chk_order_items_total check (line_total = unit_price * quantity)
+);
+
+create table order_status_history (
+  id bigint generated always as identity primary key,
+  order_id uuid not null references orders (id),
+  order_version bigint not null,
+  status varchar(30) not null,
+  reason varchar(500),
+  actor varchar(100) not null,
+  occurred_at timestamptz not null default now()
+);
+create index ix_order_status_history_order on order_status_history (order_id, id);
+
+-- The service's event store. Kept for rebuilds, so not partitioned: a UNIQUE across partitions is impossible.
+create table outbox (
+  id bigint generated always as identity primary key,
+  event_id uuid not null unique,
+  type varchar(100) not null,
+  aggregate_type varchar(50) not null,
+  aggregate_id varchar(255) not null,
+  aggregate_version bigint not null check (aggregate_version >= 1),
+  envelope jsonb not null,
+  created_at timestamptz not null default now(),
+  published_at timestamptz,
+  constraint uk_outbox_aggregate unique (aggregate_type, aggregate_id, aggregate_version)
+);
+create index ix_outbox_unpublished on outbox (id) where published_at is null;
+
+-- A relay holds a partition of aggregates until `until`; an expired lease may be stolen.
+create table outbox_leases (
+  partition integer primary key check (partition >= 0),
+  holder varchar(100) not null,
+  until timestamptz not null
+);
+
+-- Raised for every change of a table that only grows.
+create function refuse_change() returns trigger language plpgsql as $$
+begin
+  raise exception '% is append-only: % is not allowed', tg_table_name, tg_op using errcode = 'restrict_violation';
+end
+$$;
+
+create trigger order_status_history_append_only before update or delete on order_status_history
+  for each row execute function refuse_change();
+create trigger order_status_history_no_truncate before truncate on order_status_history
+  for each statement execute function refuse_change();
+revoke update, delete, truncate on order_status_history from commerce_order;

@@ -1,0 +1,113 @@
+-- The service's role owns nothing: it can neither alter a table nor disable a trigger. Operators give it a login.
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'commerce_payment') then
+    create role commerce_payment nologin;
+  end if;
+  execute format('revoke all on database %I from public', current_database());
+  execute format('grant connect on database %I to commerce_payment', current_database());
+end
+$$;
+revoke all on schema public from public;
+grant usage on schema public to commerce_payment;
+alter default privileges in schema public grant select, insert, update, delete on tables to commerce_payment;
+
+-- The decision row of the payment service: capture and abandon race for it, and whoever decided first wins.
+create table payment_marks (
+  order_id uuid primary key,
+  decision varchar(20) check (decision in ('CAPTURED', 'REFUSED', 'ABANDONED')),
+  answer jsonb,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+
+create table payments (
+  id uuid primary key,
+  order_id uuid not null,
+  user_id bigint not null,
+  provider varchar(30) not null,
+  provider_payment_id varchar(255),
+  method varchar(30) not null,
+  status varchar(30) not null default 'PENDING' check (status in (
+    'PENDING', 'AWAITING_CONFIRMATION', 'IN_DOUBT', 'CAPTURED', 'FAILED', 'CANCELLED',
+    'LATE_CAPTURED', 'PARTIALLY_REFUNDED', 'REFUNDED')),
+  amount bigint not null check (amount >= 0),
+  currency char(3) not null check (currency ~ '^[A-Z]{3}$'),
+  captured_amount bigint check (captured_amount >= 0),
+  captured_currency char(3),
+  refunded_amount bigint not null default 0,
+  failure_code varchar(50),
+  idempotency_key varchar(255) not null unique,
+  created_at timestamptz not null default now(),
+  captured_at timestamptz,
+  updated_at timestamptz not null default now(),
+  version bigint not null default 1,
+  constraint uk_payments_provider unique (provider, provider_payment_id),
+  constraint chk_payments_refunded check (refunded_amount >= 0 and refunded_amount <= coalesce(captured_amount, 0)),
+  constraint chk_payments_captured check (
+    status not in ('CAPTURED', 'LATE_CAPTURED', 'PARTIALLY_REFUNDED', 'REFUNDED')
+    or (captured_amount is not null and captured_currency is not null and captured_at is not null)
+  )
+);
+create unique index uk_payments_live on payments (order_id) where status not in ('FAILED', 'CANCELLED', 'REFUNDED');
+create index ix_payments_order on payments (order_id);
+create index ix_payments_open on payments (created_at) where status in ('PENDING', 'AWAITING_CONFIRMATION', 'IN_DOUBT');
+
+create table refunds (
+  id uuid primary key,
+  payment_id uuid not null references payments (id),
+  refund_key varchar(255) not null unique,
+  amount bigint not null check (amount > 0),
+  currency char(3) not null,
+  reason varchar(100) not null,
+  status varchar(20) not null default 'PENDING' check (status in ('PENDING', 'SUCCEEDED', 'FAILED')),
+  requested_at timestamptz not null default now(),
+  finished_at timestamptz
+);
+create index ix_refunds_payment on refunds (payment_id);
+create index ix_refunds_pending on refunds (requested_at) where status = 'PENDING';
+
+create table refund_lines (
+  refund_id uuid not null references refunds (id),
+  line_no integer not null check (line_no >= 1),
+  quantity integer not null check (quantity > 0),
+  restock boolean not null default false,
+  primary key (refund_id, line_no)
+);
+
+-- Allow-listed fields and a hash of the body, never the body itself.
+create table payment_webhooks (
+  provider varchar(30) not null,
+  event_id varchar(255) not null,
+  type varchar(100) not null,
+  provider_payment_id varchar(255) not null,
+  fields jsonb not null,
+  body_hash char(64) not null,
+  received_at timestamptz not null default now(),
+  outcome varchar(30),
+  handled_at timestamptz,
+  primary key (provider, event_id)
+);
+create index ix_payment_webhooks_open on payment_webhooks (received_at) where outcome is null;
+
+-- The service's event store. Kept for rebuilds, so not partitioned: a UNIQUE across partitions is impossible.
+create table outbox (
+  id bigint generated always as identity primary key,
+  event_id uuid not null unique,
+  type varchar(100) not null,
+  aggregate_type varchar(50) not null,
+  aggregate_id varchar(255) not null,
+  aggregate_version bigint not null check (aggregate_version >= 1),
+  envelope jsonb not null,
+  created_at timestamptz not null default now(),
+  published_at timestamptz,
+  constraint uk_outbox_aggregate unique (aggregate_type, aggregate_id, aggregate_version)
+);
+create index ix_outbox_unpublished on outbox (id) where published_at is null;
+
+-- A relay holds a partition of aggregates until `until`; an expired lease may be stolen.
+create table outbox_leases (
+  partition integer primary key check (partition >= 0),
+  holder varchar(100) not null,
+  until timestamptz not null
+);
