@@ -39,11 +39,15 @@ const environment = z.object({
   JWKS_URL: z.url().optional(),
   CORS_ORIGINS: z.string().default(''),
   TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
+  RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).default(6_000),
+  /** For commands that drive a system they did not start: its address, and bearer tokens of customers. */
+  API_URL: z.url({ protocol: /^https?$/ }).optional(),
+  API_TOKENS: z.string().default(''),
   START_DEADLINE_MS: milliseconds.default(120_000),
   MAX_OPEN_CHECKOUTS: z.coerce.number().int().min(1).default(10),
   MAX_UNITS_PER_PRODUCT: z.coerce.number().int().min(1).default(999),
   GATEWAY_TIMEOUT_MS: milliseconds.default(10_000),
-  SHUTDOWN_GRACE_MS: milliseconds.default(30_000),
+  SHUTDOWN_GRACE_MS: milliseconds.default(40_000),
 });
 
 /** Everything the environment can say; every duration in milliseconds. */
@@ -64,7 +68,12 @@ export type Config = Readonly<{
   gatewayTimeoutMs: number;
   jwt: Readonly<{ issuer: string; audience: string; jwksUrl: string | undefined }>;
   corsOrigins: readonly string[];
+  /** Proxies in front of the API whose `X-Forwarded-For` is believed. */
   trustProxy: number;
+  /** Requests that one caller, or one address without a token, may send within a minute. */
+  rateLimitPerMinute: number;
+  apiUrl: string | undefined;
+  apiTokens: readonly string[];
   startDeadlineMs: number;
   limits: Readonly<{ maxOpenCheckouts: number; maxUnitsPerProduct: number }>;
   shutdownGraceMs: number;
@@ -113,8 +122,11 @@ export function readConfig(env: NodeJS.ProcessEnv = loadedEnvironment()): Config
     gatewayUrl: e.GATEWAY_URL,
     gatewayTimeoutMs: e.GATEWAY_TIMEOUT_MS,
     jwt: { issuer: e.JWT_ISSUER, audience: e.JWT_AUDIENCE, jwksUrl: e.JWKS_URL },
-    corsOrigins: e.CORS_ORIGINS.split(',').filter((origin) => origin !== ''),
+    corsOrigins: listOf(e.CORS_ORIGINS),
     trustProxy: e.TRUST_PROXY,
+    rateLimitPerMinute: e.RATE_LIMIT_PER_MINUTE,
+    apiUrl: e.API_URL,
+    apiTokens: listOf(e.API_TOKENS),
     startDeadlineMs: e.START_DEADLINE_MS,
     limits: { maxOpenCheckouts: e.MAX_OPEN_CHECKOUTS, maxUnitsPerProduct: e.MAX_UNITS_PER_PRODUCT },
     shutdownGraceMs: e.SHUTDOWN_GRACE_MS,
@@ -134,6 +146,13 @@ export function databaseUrl(config: Config, name: DatabaseName): string {
     `${variable} is not set. Set it, for example ${variable}=postgresql://commerce_${name}:secret@db.example:5432/db_${name}, or run \`npm start\`, which brings its own PostgreSQL.`,
   );
 }
+
+/** Parts between commas, without the blanks around them. */
+const listOf = (text: string): string[] =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
 
 function loadedEnvironment(): NodeJS.ProcessEnv {
   if (existsSync('.env')) process.loadEnvFile('.env');
