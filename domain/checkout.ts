@@ -40,23 +40,28 @@ export type PricedLine = Readonly<{
   lineTotal: Money;
 }>;
 
-/** What `reserveStock` stores and answers. */
-export type Reservation = Readonly<{ lines: readonly PricedLine[]; total: Money }>;
-
-/** The order as it was placed. `placedAt` is an ISO instant of the order database's clock. */
-export type PlacedOrder = Readonly<{
-  orderId: string;
-  orderNumber: string;
-  status: 'PENDING';
+/** What `reserveStock` stores and answers. `placedAt` is an ISO instant of the platform database's clock. */
+export type Reservation = Readonly<{
   lines: readonly PricedLine[];
   total: Money;
-  payment: Readonly<{ method: PaymentChoice['method'] }>;
+  paymentMethod: PaymentChoice['method'];
   placedAt: string;
 }>;
 
+/** The order as it was placed: a pure function of the reservation, so that it can be answered again for ever. */
+export type PlacedOrder = Reservation & Readonly<{ orderId: string; orderNumber: string; status: 'PENDING' }>;
+
 /** Answer of the update `placed`: the order as it was placed or the recorded refusal. */
-export type PlacedAnswer = Readonly<{ requestHash: string }> &
-  (Readonly<{ order: PlacedOrder }> | Readonly<{ refusal: Refusal }>);
+export type PlacedAnswer = Readonly<{ requestHash: string }> & Placed;
+export type Placed = Readonly<{ order: PlacedOrder }> | Readonly<{ refusal: Refusal }>;
+
+/** The order that a reservation places (source document 1, step 4). */
+export const placedOrder = (orderId: string, reservation: Reservation): PlacedOrder => ({
+  orderId,
+  orderNumber: orderNumberOf(orderId),
+  status: 'PENDING',
+  ...reservation,
+});
 
 export type CheckoutStatus =
   | 'RESERVING'

@@ -36,6 +36,8 @@ create table orders (
   request_hash char(64) not null,
   failure_code varchar(50),
   failure_message varchar(500),
+  -- The platform's clock at the reservation, so that a repeated request shows the same instant.
+  placed_at timestamptz not null,
   created_at timestamptz not null default now(),
   paid_at timestamptz,
   closed_at timestamptz,

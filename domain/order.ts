@@ -1,0 +1,12 @@
+import type { SagaEnd } from './checkout.ts';
+
+export type OrderStatus = 'PENDING' | 'PAID' | 'FAILED' | 'CANCELLED' | 'PARTIALLY_REFUNDED' | 'REFUNDED';
+
+/** The state in which a checkout that did not pay leaves its order (saga.md, "States"). */
+export const closedStatusOf = (end: SagaEnd['status']): 'FAILED' | 'CANCELLED' =>
+  end === 'REJECTED' ? 'FAILED' : 'CANCELLED';
+
+/** What an order says about its payment: the order service never reads the payment database. */
+export function paymentStatusOf(status: OrderStatus): string {
+  return status === 'PAID' ? 'CAPTURED' : status;
+}

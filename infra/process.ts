@@ -1,0 +1,81 @@
+import { type Config, ConfigError, readConfig } from './config.ts';
+import { type Logger, openLog } from './log.ts';
+
+/** A started process part: where it is reached, and how it is drained. */
+export type Running = Readonly<{ url?: string; close: () => Promise<void> }>;
+
+/** What a child tells the supervisor over IPC once it serves. */
+export type ReadyMessage = Readonly<{ ready: true; url?: string }>;
+
+/** Time that a clean end may take beyond the work in flight, milliseconds. */
+const EXIT_MARGIN_MS = 10_000;
+
+/**
+ * Runs a process to its end: reads the configuration, starts, serves until it is asked to stop, drains, exits.
+ * SIGTERM, and SIGINT at a terminal, ask it to stop; so does the loss of the supervisor, which leaves no orphans.
+ * Under a supervisor SIGINT is left to it, because Ctrl-C reaches the whole group and the drain has an order.
+ * Exit codes: 0 after a clean stop, 1 when it could not start or drain, 130 when asked twice.
+ */
+export async function runProcess(
+  name: string,
+  start: (config: Config, log: Logger) => Promise<Running>,
+): Promise<void> {
+  const config = configOrExit();
+  const log = openLog(config, name);
+  const supervised = process.send !== undefined;
+  let running: Running | undefined;
+  let stopping = false;
+
+  const stop = (reason: string): void => {
+    if (stopping) process.exit(130);
+    stopping = true;
+    log.info({ reason }, 'stopping');
+    const limit = setTimeout(() => {
+      log.error('did not drain in time');
+      process.exit(1);
+    }, config.shutdownGraceMs + EXIT_MARGIN_MS);
+    limit.unref();
+    void drain(running, log).then((code) => process.exit(code));
+  };
+  process.on('SIGTERM', () => stop('SIGTERM'));
+  process.on('SIGINT', () => {
+    if (!supervised) stop('SIGINT');
+  });
+  process.on('disconnect', () => stop('supervisor is gone'));
+
+  try {
+    running = await start(config, log);
+  } catch (error) {
+    log.fatal({ err: error }, 'could not start');
+    process.stderr.write(`${name}: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  }
+  log.info({ url: running.url }, 'ready');
+  announceReady(running.url);
+}
+
+/** Ends the process with one line, not a stack, when the environment cannot be used. */
+export function configOrExit(): Config {
+  try {
+    return readConfig();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  }
+}
+
+function announceReady(url: string | undefined): void {
+  const message: ReadyMessage = url === undefined ? { ready: true } : { ready: true, url };
+  process.send?.(message);
+}
+
+async function drain(running: Running | undefined, log: Logger): Promise<number> {
+  try {
+    await running?.close();
+    return 0;
+  } catch (error) {
+    log.error({ err: error }, 'could not drain');
+    return 1;
+  }
+}
