@@ -154,6 +154,19 @@ const listOf = (text: string): string[] =>
     .map((part) => part.trim())
     .filter((part) => part !== '');
 
+/**
+ * What a process that we start inherits: everything but the databases' credentials, of which each process gets its own.
+ * They are blank instead of absent, so that a `.env` cannot bring them back.
+ */
+export function inheritedEnvironment(env: NodeJS.ProcessEnv = process.env): Record<string, string> {
+  const inherited: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) {
+    if (value !== undefined) inherited[name] = /_(DATABASE|MIGRATION)_URL$/.test(name) ? '' : value;
+  }
+  for (const name of DATABASES) inherited[`${name.toUpperCase()}_DATABASE_URL`] = '';
+  return inherited;
+}
+
 function loadedEnvironment(): NodeJS.ProcessEnv {
   if (existsSync('.env')) process.loadEnvFile('.env');
   return process.env;

@@ -1,0 +1,73 @@
+import { devNull } from 'node:os';
+
+import { type Config, ConfigError, type DatabaseName, DATABASES, inheritedEnvironment } from '../../config.ts';
+
+export type DatabaseUrls = Readonly<Partial<Record<DatabaseName, string>>>;
+
+/** Where a Temporal server is, for the processes that use it. */
+export type TemporalPlace = Readonly<{
+  /** Absent for an external server: its address stays in the environment, with all that belongs to it. */
+  embeddedAddress?: string;
+  uiUrl?: string;
+}>;
+
+/**
+ * The databases that the environment names: all that are needed, or none.
+ *
+ * @returns undefined when none is set, so that the embedded PostgreSQL is wanted
+ * @throws ConfigError naming those that are missing when only some are set
+ */
+export function externalDatabases(config: Config): Readonly<Record<DatabaseName, string | undefined>> | undefined {
+  const urls = config.databaseUrls;
+  if (DATABASES.every((name) => urls[name] === undefined)) return undefined;
+  const needed = DATABASES.filter((name) => name !== 'gateway' || config.gatewayUrl === undefined);
+  const missing = needed.filter((name) => urls[name] === undefined).map(variableOf);
+  if (missing.length === 0) return urls;
+  const given = DATABASES.filter((name) => urls[name] !== undefined).map(variableOf);
+  throw new ConfigError(
+    `${given.join(', ')} set, but not ${missing.join(', ')}: set all of them, or none to use the embedded PostgreSQL.`,
+  );
+}
+
+/**
+ * The environment of one of our processes: what everybody inherits, and the credentials of its own databases alone.
+ *
+ * @param own databases that this process works on
+ * @throws ConfigError when one of them has no URL
+ */
+export function childEnvironment(
+  config: Config,
+  urls: DatabaseUrls,
+  own: readonly DatabaseName[],
+  more: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const databases = own.map((name) => {
+    const url = urls[name];
+    if (url === undefined) throw new ConfigError(`${variableOf(name)} is not set.`);
+    return [variableOf(name), url] as const;
+  });
+  return {
+    ...inheritedEnvironment(),
+    DATA_DIR: config.dataDir,
+    HOST: config.host,
+    ...Object.fromEntries(databases),
+    ...more,
+  };
+}
+
+/** Temporal's standard environment. For the embedded server the user's own profiles must not add TLS or a key. */
+export function temporalVariables({ embeddedAddress, uiUrl }: TemporalPlace): Record<string, string> {
+  const ui = uiUrl === undefined ? {} : { TEMPORAL_UI_URL: uiUrl };
+  if (embeddedAddress === undefined) return ui;
+  return {
+    ...ui,
+    TEMPORAL_ADDRESS: embeddedAddress,
+    TEMPORAL_NAMESPACE: EMBEDDED_NAMESPACE,
+    TEMPORAL_CONFIG_FILE: devNull,
+    TEMPORAL_PROFILE: '',
+  };
+}
+
+export const EMBEDDED_NAMESPACE = 'default';
+
+const variableOf = (name: DatabaseName): string => `${name.toUpperCase()}_DATABASE_URL`;
