@@ -1,16 +1,7 @@
 import type { Money } from '../../domain/money.ts';
+import type { Charge, ChargeStatus } from '../../domain/payment.ts';
 
-export type ChargeStatus = 'open' | 'processing' | 'requires_confirmation' | 'captured' | 'declined' | 'cancelled';
-
-/** One charge as the gateway sees it. */
-export type Charge = Readonly<{
-  providerId: string;
-  status: ChargeStatus;
-  /** What was really taken; null unless captured. It may differ from what was asked. */
-  captured: Money | null;
-  refundedMinor: number;
-  declineCode: string | null;
-}>;
+export type { Charge, ChargeStatus };
 
 /**
  * What the shop needs from a payment provider (source document 1, step 5). One attempt per call: Temporal retries.

@@ -1,0 +1,45 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+
+import { databaseUrl } from '../infra/config.ts';
+import { openGateway } from '../infra/databases.ts';
+import { runProcess } from '../infra/process.ts';
+import { createGateway } from './app.ts';
+import { releaseClaims } from './keys.ts';
+
+const DEFAULT_PORT = 4242;
+/** What a call in flight may still take at the end, milliseconds. A held or hanging one is cut then. */
+const DRAIN_MS = 1_000;
+
+await runProcess('gateway', async (config, log) => {
+  const gateway = openGateway(databaseUrl(config, 'gateway'), { poolSize: config.databasePoolSize });
+  await releaseClaims(gateway);
+
+  const faultsEnabled = config.mode !== 'production';
+  const server = createServer(createGateway({ databases: { gateway }, log, faultsEnabled }));
+  server.listen(config.ports.gateway ?? DEFAULT_PORT, config.host);
+  await once(server, 'listening');
+
+  return {
+    url: urlOf(server, config.host),
+    close: async () => {
+      await closeServer(server);
+      await gateway.$disconnect();
+    },
+  };
+});
+
+function urlOf(server: Server, host: string): string {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the gateway listens on no port');
+  return `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`;
+}
+
+async function closeServer(server: Server): Promise<void> {
+  const closed = once(server, 'close');
+  server.close();
+  server.closeIdleConnections();
+  const limit = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
+  await closed;
+  clearTimeout(limit);
+}
