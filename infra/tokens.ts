@@ -18,11 +18,14 @@ export type Caller = Readonly<{ id: string; role: Role }>;
 export const ROLES = ['customer', 'admin'] as const;
 export type Role = (typeof ROLES)[number];
 
-/** @throws InvalidToken for every token that must not be believed, whatever the reason */
+/** @throws InvalidToken for every token that must not be believed, whatever the reason; KeysUnavailable */
 export type VerifyToken = (token: string) => Promise<Caller>;
 
 /** Thrown for a bad token. The reason is for our log alone: a caller learns nothing from it. */
 export class InvalidToken extends Error {}
+
+/** Thrown when the keys of the identity provider cannot be had: the token may be good. */
+export class KeysUnavailable extends Error {}
 
 const DEVELOPMENT_ALGORITHM = 'ES256';
 /** Asymmetric only: with a symmetric one in the list, our public key would pass as a shared secret. */
@@ -58,7 +61,7 @@ export async function tokenVerifier(config: Config): Promise<VerifyToken> {
       });
       return callerOf(payload.sub, payload['role']);
     } catch (error) {
-      throw isOutage(error) ? error : asInvalid(error);
+      throw isOutage(error) ? new KeysUnavailable('no signing keys', { cause: error }) : asInvalid(error);
     }
   };
 }
@@ -126,7 +129,6 @@ function callerOf(sub: unknown, role: unknown): Caller {
   return { id: sub, role: known };
 }
 
-/** True when the keys could not be had: the token may be good, so the answer must not be "unauthenticated". */
 const isOutage = (error: unknown): boolean =>
   error instanceof errors.JWKSTimeout ||
   error instanceof errors.JWKSInvalid ||

@@ -1,0 +1,43 @@
+import cors from 'cors';
+import express, { type Express } from 'express';
+import helmet from 'helmet';
+
+import { identify, refuseBadTokens } from './auth.ts';
+import { catalogueRoutes } from './catalogue.ts';
+import { checkoutRoutes } from './checkouts.ts';
+import type { ApiDeps } from './deps.ts';
+import { healthRoutes } from './health.ts';
+import { inventoryRoutes } from './inventory.ts';
+import { requestLimit } from './limits.ts';
+import { orderRoutes } from './orders.ts';
+import { notFound, problems } from './problem.ts';
+import { requestLog } from './request-log.ts';
+
+const EXPOSED_HEADERS = [
+  'ETag',
+  'Idempotent-Replayed',
+  'Location',
+  'Preference-Applied',
+  'Retry-After',
+  'X-Request-Id',
+];
+const PREFLIGHT_AGE_S = 600;
+
+/** The HTTP API without a socket: tests call it as it is, `server.ts` listens. It opens and closes nothing. */
+export function createApp(deps: ApiDeps): Express {
+  const { config, log, verify } = deps;
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('trust proxy', config.trustProxy);
+  app.set('etag', false); // an order's ETag is its version, not a hash of the text
+
+  app.use(requestLog(log), helmet());
+  if (config.corsOrigins.length > 0) {
+    app.use(cors({ origin: [...config.corsOrigins], exposedHeaders: EXPOSED_HEADERS, maxAge: PREFLIGHT_AGE_S }));
+  }
+  app.use(healthRoutes(deps));
+  app.use(identify(verify), requestLimit(config.rateLimitPerMinute), refuseBadTokens);
+  app.use(checkoutRoutes(deps), orderRoutes(deps), catalogueRoutes(deps), inventoryRoutes(deps));
+  app.use(notFound, problems(log));
+  return app;
+}

@@ -1,0 +1,24 @@
+import express, { type RequestHandler } from 'express';
+
+import { CheckoutError } from '../domain/errors.ts';
+import { parseStrictJson } from './strict-json.ts';
+
+const LONGEST_BODY = 64 * 1_024; // bytes
+
+const raw = express.raw({ type: () => true, limit: LONGEST_BODY, inflate: false });
+
+const requireJson: RequestHandler = (req, _res, next) => {
+  const charset = /;\s*charset\s*=\s*"?([\w-]+)/i.exec(req.get('content-type') ?? '')?.[1]?.toLowerCase();
+  if (req.is('application/json') === false || (charset !== undefined && charset !== 'utf-8')) {
+    throw new CheckoutError('UNSUPPORTED_MEDIA_TYPE', 'send the body as application/json in UTF-8');
+  }
+  next();
+};
+
+const parse: RequestHandler = (req, _res, next) => {
+  req.body = parseStrictJson(Buffer.isBuffer(req.body) ? req.body : Buffer.alloc(0));
+  next();
+};
+
+/** Reads a JSON body of at most 64 KiB. Mounted per route and after the token, so that strangers upload nothing. */
+export const jsonBody: readonly RequestHandler[] = [requireJson, raw, parse];

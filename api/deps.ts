@@ -1,0 +1,16 @@
+import type { Config } from '../infra/config.ts';
+import type { Databases } from '../infra/databases.ts';
+import type { Logger } from '../infra/log.ts';
+import type { TemporalClient } from '../infra/temporal.ts';
+import type { VerifyToken } from '../infra/tokens.ts';
+import type { LinkOptions } from './present.ts';
+
+/** What the routes need. Nothing is opened or closed by the app itself. */
+export type ApiDeps = Readonly<{
+  config: Pick<Config, 'corsOrigins' | 'trustProxy' | 'rateLimitPerMinute' | 'startDeadlineMs'>;
+  databases: Pick<Databases, 'platform' | 'order'>;
+  temporal: TemporalClient;
+  verify: VerifyToken;
+  links: LinkOptions;
+  log: Logger;
+}>;

@@ -1,0 +1,94 @@
+import {
+  isGrpcDeadlineError,
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+} from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+
+import { checkoutWorkflowId } from '../domain/checkout.ts';
+import { CheckoutError, isErrorCode, type Refusal } from '../domain/errors.ts';
+import type { TemporalClient } from '../infra/temporal.ts';
+import type { checkout } from '../workflows/checkout.ts';
+import { cancelUpdate, SEARCH_ATTRIBUTES } from '../workflows/contract.ts';
+import { isOutage, Unavailable } from './outage.ts';
+
+const CANCEL_DEADLINE_MS = 10_000;
+const DESCRIBE_DEADLINE_MS = 2_000;
+
+const handleOf = ({ client }: TemporalClient, orderId: string) =>
+  client.workflow.getHandle<typeof checkout>(checkoutWorkflowId(orderId));
+
+/**
+ * Waits until the checkout is over, at most `limitMs` milliseconds. What became of it is in the order: a checkout that
+ * Temporal has forgotten, or cannot tell about now, is no error here.
+ */
+export async function waitForEnd(temporal: TemporalClient, orderId: string, limitMs: number): Promise<void> {
+  try {
+    await temporal.client.withDeadline(Date.now() + limitMs, () => handleOf(temporal, orderId).result());
+  } catch (error) {
+    const known = error instanceof WorkflowFailedError || error instanceof WorkflowNotFoundError;
+    if (!known && !isGrpcDeadlineError(error) && !isOutage(error)) throw error;
+  }
+}
+
+/** How a checkout ended that left no answer on record: an outage before its first step was done, or a termination. */
+export async function endOfClosed(temporal: TemporalClient, orderId: string): Promise<Refusal> {
+  const ended: Refusal = { code: 'CHECKOUT_ABANDONED', message: 'this checkout has ended; buy again with a new key' };
+  try {
+    const deadline = Date.now() + DESCRIBE_DEADLINE_MS;
+    const { code } = await temporal.client.withDeadline(deadline, () => handleOf(temporal, orderId).result());
+    return code === undefined ? ended : { ...ended, code };
+  } catch (error) {
+    if (error instanceof WorkflowFailedError || error instanceof WorkflowNotFoundError) return ended;
+    throw error;
+  }
+}
+
+/**
+ * True while a checkout runs that has not made its order yet. Somebody else's checkout does not exist.
+ *
+ * @param customerId the owner, or null for an administrator
+ * @throws Unavailable when Temporal cannot tell
+ */
+export async function isUnderWay(
+  temporal: TemporalClient,
+  { orderId, customerId }: Readonly<{ orderId: string; customerId: string | null }>,
+): Promise<boolean> {
+  try {
+    const deadline = Date.now() + DESCRIBE_DEADLINE_MS;
+    const found = await temporal.client.withDeadline(deadline, () => handleOf(temporal, orderId).describe());
+    const owner = found.typedSearchAttributes.get(SEARCH_ATTRIBUTES.customerId);
+    return found.status.name === 'RUNNING' && (customerId === null || owner === customerId);
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw isOutage(error) ? new Unavailable(undefined, { cause: error }) : error;
+  }
+}
+
+/**
+ * Asks a running checkout to undo itself. Repeat-safe.
+ *
+ * @returns `CLOSED` when the checkout is over, so that the order alone knows how it ended
+ * @throws CheckoutError NOT_CANCELLABLE past the pivot
+ * @throws Unavailable when no answer came in time: asking again does no harm
+ */
+export async function cancelCheckout(
+  temporal: TemporalClient,
+  orderId: string,
+): Promise<'CANCELLED' | 'CANCELLING' | 'CLOSED'> {
+  try {
+    const deadline = Date.now() + CANCEL_DEADLINE_MS;
+    return await temporal.client.withDeadline(deadline, () => handleOf(temporal, orderId).executeUpdate(cancelUpdate));
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return 'CLOSED';
+    if (error instanceof WorkflowUpdateFailedError) {
+      const { cause } = error;
+      if (cause instanceof ApplicationFailure && isErrorCode(cause.type)) {
+        throw new CheckoutError(cause.type, cause.message);
+      }
+      return 'CLOSED';
+    }
+    throw isOutage(error) ? new Unavailable('the cancellation was not confirmed; ask again', { cause: error }) : error;
+  }
+}

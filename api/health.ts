@@ -1,0 +1,44 @@
+import { Router } from 'express';
+
+import type { ApiDeps } from './deps.ts';
+import { within } from './outage.ts';
+import { notAllowed } from './problem.ts';
+
+/** The longest that one dependency may take to answer, milliseconds. All are asked at once. */
+const CHECK_LIMIT_MS = 2_000;
+
+/** `/healthz`: this process answers. `/readyz`: so does everything it needs, each by name. */
+export function healthRoutes({ databases, temporal, log }: Pick<ApiDeps, 'databases' | 'temporal' | 'log'>): Router {
+  const { platform, order } = databases;
+  const checks: Readonly<Record<string, () => Promise<unknown>>> = {
+    platformDatabase: () => platform.$queryRaw`select 1`,
+    orderDatabase: () => order.$queryRaw`select 1`,
+    temporal: () =>
+      temporal.connection.withDeadline(Date.now() + CHECK_LIMIT_MS, () => temporal.connection.healthService.check({})),
+  };
+
+  return Router()
+    .get('/healthz', (_req, res) => {
+      res.json({ status: 'ok' });
+    })
+    .all('/healthz', notAllowed('GET, HEAD'))
+    .get('/readyz', async (_req, res) => {
+      const states = await Promise.all(
+        Object.entries(checks).map(async ([name, check]) => {
+          try {
+            await within(CHECK_LIMIT_MS, check());
+            return [name, 'up'] as const;
+          } catch (error) {
+            log.warn({ err: error, dependency: name }, 'not ready');
+            return [name, 'down'] as const;
+          }
+        }),
+      );
+      const ready = states.every(([, state]) => state === 'up');
+      res
+        .status(ready ? 200 : 503)
+        .set('Cache-Control', 'no-store')
+        .json({ status: ready ? 'ready' : 'not ready', dependencies: Object.fromEntries(states) });
+    })
+    .all('/readyz', notAllowed('GET, HEAD'));
+}

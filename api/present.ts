@@ -1,0 +1,48 @@
+import type { Response } from 'express';
+
+import type { OrderView } from '../activities/orders/read.ts';
+import { checkoutWorkflowId, orderNumberOf, type PlacedOrder } from '../domain/checkout.ts';
+
+/** Where an order can be followed. `temporal` is there when this system knows its Temporal Web. */
+export type Links = Readonly<{ self: string; cancel: string; temporal?: string }>;
+
+export type LinkOptions = Readonly<{ temporalUiUrl: string | undefined; namespace: string }>;
+
+export function linksOf(orderId: string, { temporalUiUrl, namespace }: LinkOptions): Links {
+  const self = `/v1/orders/${orderId}`;
+  const links = { self, cancel: `${self}/cancel` };
+  if (temporalUiUrl === undefined) return links;
+  const path = `namespaces/${encodeURIComponent(namespace)}/workflows/${checkoutWorkflowId(orderId)}`;
+  return { ...links, temporal: `${temporalUiUrl.replace(/\/$/, '')}/${path}` };
+}
+
+/** The order as it was placed, in the shape of `GET /v1/orders/{id}`, which adds the history. */
+export function presentPlaced({ lines, paymentMethod, total, ...order }: PlacedOrder, options: LinkOptions): object {
+  return {
+    orderId: order.orderId,
+    orderNumber: order.orderNumber,
+    status: order.status,
+    failure: null,
+    items: lines,
+    total,
+    refunded: { minor: 0, currency: total.currency },
+    payment: { method: paymentMethod, status: 'PENDING', instructions: null, expiresAt: null },
+    placedAt: order.placedAt,
+    links: linksOf(order.orderId, options),
+  };
+}
+
+/** 202: the checkout is on its way. A repeat with the same key, or the location, tells how it went. */
+export function sendPending(res: Response, orderId: string, options: LinkOptions): void {
+  const links = linksOf(orderId, options);
+  res
+    .status(202)
+    .location(links.self)
+    .json({ orderId, orderNumber: orderNumberOf(orderId), status: 'PENDING', links });
+}
+
+/** The order as it is now, with its history. */
+export const presentOrder = (order: OrderView, options: LinkOptions): object => ({
+  ...order,
+  links: linksOf(order.orderId, options),
+});

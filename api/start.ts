@@ -1,0 +1,61 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+import { type Config, databaseUrl } from '../infra/config.ts';
+import { openOrder, openPlatform } from '../infra/databases.ts';
+import type { Logger } from '../infra/log.ts';
+import type { Running } from '../infra/process.ts';
+import { openTemporal } from '../infra/temporal.ts';
+import { tokenVerifier } from '../infra/tokens.ts';
+import { createApp } from './app.ts';
+
+const DEFAULT_PORT = 3_000;
+/** For the headers, and for the whole request, of a caller who sends slowly. Milliseconds. */
+const HEADERS_LIMIT_MS = 10_000;
+const REQUEST_LIMIT_MS = 30_000;
+
+/** Opens what the API needs and listens. `close` lets requests in flight finish within the grace of the settings. */
+export async function startApi(config: Config, log: Logger): Promise<Running> {
+  const pool = { poolSize: config.databasePoolSize };
+  const platform = openPlatform(databaseUrl(config, 'platform'), pool);
+  const order = openOrder(databaseUrl(config, 'order'), pool);
+  const verify = await tokenVerifier(config);
+  const temporal = openTemporal();
+  const links = { temporalUiUrl: config.temporalUiUrl, namespace: temporal.namespace };
+  const app = createApp({ config, databases: { platform, order }, temporal, verify, links, log });
+
+  const server = createServer({ headersTimeout: HEADERS_LIMIT_MS, requestTimeout: REQUEST_LIMIT_MS }, app);
+  await listen(server, config);
+  return {
+    url: urlOf(server),
+    close: async () => {
+      await drain(server, config.shutdownGraceMs);
+      await Promise.all([platform.$disconnect(), order.$disconnect(), temporal.connection.close()]);
+    },
+  };
+}
+
+function listen(server: Server, { host, ports }: Config): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(ports.api ?? DEFAULT_PORT, host, () => {
+      server.removeListener('error', reject);
+      resolve();
+    });
+  });
+}
+
+/** Takes no new connection, lets running requests end, and cuts what is left after `limitMs` milliseconds. */
+async function drain(server: Server, limitMs: number): Promise<void> {
+  const limit = setTimeout(() => server.closeAllConnections(), limitMs);
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+  });
+  clearTimeout(limit);
+}
+
+function urlOf(server: Server): string {
+  const { address, family, port } = server.address() as AddressInfo;
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+}
