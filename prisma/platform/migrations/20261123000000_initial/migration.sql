@@ -74,7 +74,7 @@ create table inventory_snapshots (
   location_code varchar(50) not null default 'MAIN',
   available_quantity integer not null default 0,
   reserved_quantity integer not null default 0,
-  total_quantity integer generated always as (available_quantity + reserved_quantity) stored,
+  total_quantity integer generated always as (available_quantity + reserved_quantity) stored not null,
   low_stock_threshold integer not null default 10 check (low_stock_threshold >= 0),
   stock_status varchar(20) generated always as (
     case
@@ -82,7 +82,7 @@ create table inventory_snapshots (
       when available_quantity <= low_stock_threshold then 'LOW_STOCK'
       else 'IN_STOCK'
     end
-  ) stored,
+  ) stored not null,
   last_updated_at timestamptz not null default now(),
   version bigint not null default 0,
   constraint fk_inventory_variant foreign key (variant_id, product_id) references product_variants (id, product_id),
@@ -187,3 +187,6 @@ create trigger inventory_events_append_only before update or delete on inventory
 create trigger inventory_events_no_truncate before truncate on inventory_events
   for each statement execute function refuse_change();
 revoke update, delete, truncate on inventory_events from commerce_platform;
+
+-- The seed brings its own ids, so it has to move the sequences past them.
+grant update on sequence users_id_seq, categories_id_seq, products_id_seq, product_variants_id_seq to commerce_platform;

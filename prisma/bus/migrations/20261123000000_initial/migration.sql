@@ -1,0 +1,93 @@
+-- The service's role owns nothing: it can neither alter a table nor disable a trigger. Operators give it a login.
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'commerce_bus') then
+    create role commerce_bus nologin;
+  end if;
+  execute format('revoke all on database %I from public', current_database());
+  execute format('grant connect on database %I to commerce_bus', current_database());
+end
+$$;
+revoke all on schema public from public;
+grant usage on schema public to commerce_bus;
+alter default privileges in schema public grant select, insert, update, delete on tables to commerce_bus;
+-- The service's event store. Kept for rebuilds, so not partitioned: a UNIQUE across partitions is impossible.
+create table outbox (
+  id bigint generated always as identity primary key,
+  event_id uuid not null unique,
+  type varchar(100) not null,
+  aggregate_type varchar(50) not null,
+  aggregate_id varchar(255) not null,
+  aggregate_version bigint not null check (aggregate_version >= 1),
+  envelope jsonb not null,
+  created_at timestamptz not null default now(),
+  published_at timestamptz,
+  constraint uk_outbox_aggregate unique (aggregate_type, aggregate_id, aggregate_version)
+);
+create index ix_outbox_unpublished on outbox (id) where published_at is null;
+
+-- A relay holds a partition of aggregates until `until`; an expired lease may be stolen.
+create table outbox_leases (
+  partition integer primary key check (partition >= 0),
+  holder varchar(100) not null,
+  until timestamptz not null
+);
+
+-- The log of the embedded bus. Delivery is at least once, so an event may be here twice: only the position is unique.
+create table event_log (
+  position bigint generated always as identity,
+  appended_at timestamptz not null default now(),
+  source varchar(50) not null,
+  event_id uuid not null,
+  type varchar(100) not null,
+  subject varchar(255) not null,
+  aggregate_version bigint not null check (aggregate_version >= 1),
+  envelope jsonb not null,
+  primary key (position, appended_at)
+) partition by range (appended_at);
+
+-- Catches what comes before its month was made: an append never fails for want of a partition.
+create table event_log_default partition of event_log default;
+
+-- Makes the partition of a month (of UTC); repeating it does nothing. It runs as the owner, because the service owns
+-- nothing. Call it before the month begins: rows of the month that are already in the default partition refuse it.
+create function create_event_log_month(month date) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  first date := date_trunc('month', month::timestamp);
+begin
+  perform pg_advisory_xact_lock(hashtextextended('event_log partitions', 0));
+  execute format(
+    'create table if not exists public.%I partition of public.event_log for values from (%L) to (%L)',
+    'event_log_' || to_char(first, 'YYYY_MM'),
+    first::text || ' 00:00:00+00',
+    (first + interval '1 month')::date::text || ' 00:00:00+00'
+  );
+end
+$$;
+revoke all on function create_event_log_month(date) from public;
+grant execute on function create_event_log_month(date) to commerce_bus;
+
+create table group_offsets (
+  group_name varchar(100) primary key,
+  position bigint not null default 0 check (position >= 0),
+  holder varchar(100),
+  until timestamptz,
+  updated_at timestamptz not null default now(),
+  constraint chk_group_offsets_lease check ((holder is null) = (until is null))
+);
+
+create table dead_letters (
+  id bigint generated always as identity primary key,
+  group_name varchar(100) not null,
+  position bigint not null,
+  event_id uuid not null,
+  subject varchar(255) not null,
+  envelope jsonb not null,
+  error text not null,
+  attempts integer not null check (attempts >= 1),
+  failed_at timestamptz not null default now(),
+  redriven_at timestamptz,
+  constraint uk_dead_letters_position unique (group_name, position)
+);
+create index ix_dead_letters_open on dead_letters (group_name, position) where redriven_at is null;

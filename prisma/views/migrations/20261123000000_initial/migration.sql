@@ -1,0 +1,215 @@
+-- The service's role owns nothing: it can neither alter a table nor disable a trigger. Operators give it a login.
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'commerce_views') then
+    create role commerce_views nologin;
+  end if;
+  execute format('revoke all on database %I from public', current_database());
+  execute format('grant connect on database %I to commerce_views', current_database());
+end
+$$;
+revoke all on schema public from public;
+grant usage on schema public to commerce_views;
+alter default privileges in schema public grant select, insert, update, delete on tables to commerce_views;
+-- The service's event store. Kept for rebuilds, so not partitioned: a UNIQUE across partitions is impossible.
+create table outbox (
+  id bigint generated always as identity primary key,
+  event_id uuid not null unique,
+  type varchar(100) not null,
+  aggregate_type varchar(50) not null,
+  aggregate_id varchar(255) not null,
+  aggregate_version bigint not null check (aggregate_version >= 1),
+  envelope jsonb not null,
+  created_at timestamptz not null default now(),
+  published_at timestamptz,
+  constraint uk_outbox_aggregate unique (aggregate_type, aggregate_id, aggregate_version)
+);
+create index ix_outbox_unpublished on outbox (id) where published_at is null;
+
+-- A relay holds a partition of aggregates until `until`; an expired lease may be stolen.
+create table outbox_leases (
+  partition integer primary key check (partition >= 0),
+  holder varchar(100) not null,
+  until timestamptz not null
+);
+
+-- Views are built from events alone and can be rebuilt. A row may start as a stub, made by whichever event comes first,
+-- so what another aggregate fills is nullable; every source aggregate of a row has its own version, 0 before its first
+-- event. Writes are upserts of facts, never increments. No foreign keys: events of different aggregates have no order.
+
+create table mv_users (
+  user_id bigint primary key,
+  username varchar(50),
+  email varchar(255),
+  full_name varchar(100),
+  status varchar(20),
+  user_version bigint not null default 0,
+  last_order_date timestamptz,
+  synced_at timestamptz not null default now()
+);
+create index ix_mv_users_username on mv_users (username);
+
+-- Recomputed from the user's rows of mv_orders whenever one of them changes.
+create table mv_user_totals (
+  user_id bigint not null,
+  currency char(3) not null,
+  total_orders bigint not null default 0 check (total_orders >= 0),
+  total_spent bigint not null default 0,
+  synced_at timestamptz not null default now(),
+  primary key (user_id, currency)
+);
+
+create table mv_products (
+  product_id bigint primary key,
+  sku varchar(100),
+  slug varchar(280),
+  name varchar(255),
+  description text,
+  status varchar(20),
+  brand varchar(100),
+  category_id bigint,
+  category_name varchar(100),
+  currency char(3),
+  base_price bigint,
+  sale_price bigint,
+  primary_image_url varchar(500),
+  variants jsonb not null default '[]',
+  product_version bigint not null default 0,
+  available_stock bigint not null default 0,
+  stock_status varchar(20) not null default 'OUT_OF_STOCK'
+    check (stock_status in ('OUT_OF_STOCK', 'LOW_STOCK', 'IN_STOCK')),
+  purchase_count bigint not null default 0,
+  synced_at timestamptz not null default now()
+);
+create index ix_mv_products_category on mv_products (category_id, product_id);
+create index ix_mv_products_status on mv_products (status, product_id);
+
+-- One row per stock aggregate: a product has several, so their versions cannot live in its row.
+create table mv_product_stock (
+  aggregate_id varchar(255) primary key,
+  product_id bigint not null,
+  variant_id bigint,
+  location_code varchar(50) not null,
+  available_quantity integer not null check (available_quantity >= 0),
+  reserved_quantity integer not null check (reserved_quantity >= 0),
+  stock_status varchar(20) not null check (stock_status in ('OUT_OF_STOCK', 'LOW_STOCK', 'IN_STOCK')),
+  stock_version bigint not null,
+  synced_at timestamptz not null default now()
+);
+create index ix_mv_product_stock_product on mv_product_stock (product_id);
+
+-- What one paid order contributes to a product's purchase count.
+create table mv_product_purchases (
+  product_id bigint not null,
+  order_id uuid not null,
+  units bigint not null check (units > 0),
+  primary key (product_id, order_id)
+);
+
+create table mv_orders (
+  order_id uuid primary key,
+  order_number varchar(30),
+  user_id bigint,
+  status varchar(30),
+  currency char(3),
+  total_amount bigint,
+  refunded_amount bigint not null default 0,
+  items jsonb not null default '[]',
+  failure_code varchar(50),
+  order_date timestamptz,
+  paid_at timestamptz,
+  closed_at timestamptz,
+  order_version bigint not null default 0,
+  payment_id uuid,
+  payment_status varchar(30),
+  payment_method varchar(30),
+  payment_version bigint not null default 0,
+  synced_at timestamptz not null default now()
+);
+create unique index uk_mv_orders_number on mv_orders (order_number) where order_number is not null;
+create index ix_mv_orders_user on mv_orders (user_id, order_date desc, order_id);
+create index ix_mv_orders_status on mv_orders (status, order_date desc, order_id);
+
+create table mv_payments (
+  payment_id uuid primary key,
+  order_id uuid not null,
+  user_id bigint not null,
+  amount bigint not null,
+  currency char(3) not null,
+  status varchar(30) not null,
+  payment_method varchar(30) not null,
+  payment_provider varchar(30) not null,
+  captured_amount bigint,
+  captured_currency char(3),
+  refunded_amount bigint not null default 0,
+  failure_code varchar(50),
+  captured_at timestamptz,
+  payment_version bigint not null,
+  synced_at timestamptz not null default now()
+);
+create index ix_mv_payments_order on mv_payments (order_id);
+
+-- What one order adds to one day of the shop's time zone. Two kinds of event feed it, so it has two versions.
+-- refunded_total is the order's refunds so far after the last one of the day: events carry totals, not steps.
+create table mv_order_sales (
+  order_id uuid not null,
+  day date not null,
+  currency char(3) not null,
+  user_id bigint not null,
+  orders integer not null default 0 check (orders in (0, 1)),
+  items integer not null default 0 check (items >= 0),
+  gross bigint not null default 0 check (gross >= 0),
+  refunded_total bigint check (refunded_total >= 0),
+  refunds bigint not null default 0 check (refunds >= 0),
+  paid_version bigint not null default 0,
+  refund_version bigint not null default 0,
+  primary key (order_id, day)
+);
+create index ix_mv_order_sales_day on mv_order_sales (day, currency);
+
+-- Sums of mv_order_sales. total_revenue and net are what they are named after, so the database computes them.
+create table mv_daily_sales (
+  date date not null,
+  currency char(3) not null,
+  total_orders bigint not null default 0,
+  completed_orders bigint not null default 0,
+  unique_customers bigint not null default 0,
+  items bigint not null default 0,
+  gross bigint not null default 0,
+  refunds bigint not null default 0,
+  net bigint generated always as (gross - refunds) stored not null,
+  total_revenue bigint generated always as (gross) stored not null,
+  synced_at timestamptz not null default now(),
+  primary key (date, currency)
+);
+
+-- An event that is already here was applied: the row is written in the transaction that applied it.
+create table projection_inbox (
+  projection varchar(100) not null,
+  event_id uuid not null,
+  applied_at timestamptz not null default now(),
+  primary key (projection, event_id)
+);
+create index ix_projection_inbox_applied on projection_inbox (applied_at);
+
+create table projection_offsets (
+  projection varchar(100) not null,
+  stream varchar(255) not null,
+  position bigint not null check (position >= 0),
+  event_time timestamptz,
+  updated_at timestamptz not null default now(),
+  primary key (projection, stream)
+);
+
+create table projection_dead_letters (
+  id bigint generated always as identity primary key,
+  projection varchar(100) not null,
+  event_id uuid not null,
+  envelope jsonb not null,
+  error text not null,
+  attempts integer not null default 1 check (attempts >= 1),
+  failed_at timestamptz not null default now(),
+  redriven_at timestamptz,
+  constraint uk_projection_dead_letters_event unique (projection, event_id)
+);
+create index ix_projection_dead_letters_open on projection_dead_letters (failed_at) where redriven_at is null;
