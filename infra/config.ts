@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
 
 import { z } from 'zod';
 
@@ -32,6 +33,13 @@ const environment = z.object({
   VIEWS_DATABASE_URL: postgresUrl.optional(),
   BUS_DATABASE_URL: postgresUrl.optional(),
   GATEWAY_DATABASE_URL: postgresUrl.optional(),
+  /** Migrations run as the role that owns the tables; without one of these, as the service's. */
+  PLATFORM_MIGRATION_URL: postgresUrl.optional(),
+  ORDER_MIGRATION_URL: postgresUrl.optional(),
+  PAYMENT_MIGRATION_URL: postgresUrl.optional(),
+  VIEWS_MIGRATION_URL: postgresUrl.optional(),
+  BUS_MIGRATION_URL: postgresUrl.optional(),
+  GATEWAY_MIGRATION_URL: postgresUrl.optional(),
   DATABASE_POOL_SIZE: z.coerce.number().int().min(1).max(200).default(10),
   GATEWAY_URL: z.url().optional(),
   JWT_ISSUER: z.string().min(1).default('commerce-saga'),
@@ -63,6 +71,8 @@ export type Config = Readonly<{
   temporalCliPath: string | undefined;
   temporalUiUrl: string | undefined;
   databaseUrls: Readonly<Record<DatabaseName, string | undefined>>;
+  /** Where migrations are applied: as the owner of the tables where one is configured. */
+  migrationUrls: Readonly<Record<DatabaseName, string | undefined>>;
   databasePoolSize: number;
   gatewayUrl: string | undefined;
   gatewayTimeoutMs: number;
@@ -118,6 +128,14 @@ export function readConfig(env: NodeJS.ProcessEnv = loadedEnvironment()): Config
       bus: e.BUS_DATABASE_URL,
       gateway: e.GATEWAY_DATABASE_URL,
     },
+    migrationUrls: {
+      platform: e.PLATFORM_MIGRATION_URL ?? e.PLATFORM_DATABASE_URL,
+      order: e.ORDER_MIGRATION_URL ?? e.ORDER_DATABASE_URL,
+      payment: e.PAYMENT_MIGRATION_URL ?? e.PAYMENT_DATABASE_URL,
+      views: e.VIEWS_MIGRATION_URL ?? e.VIEWS_DATABASE_URL,
+      bus: e.BUS_MIGRATION_URL ?? e.BUS_DATABASE_URL,
+      gateway: e.GATEWAY_MIGRATION_URL ?? e.GATEWAY_DATABASE_URL,
+    },
     databasePoolSize: e.DATABASE_POOL_SIZE,
     gatewayUrl: e.GATEWAY_URL,
     gatewayTimeoutMs: e.GATEWAY_TIMEOUT_MS,
@@ -166,6 +184,10 @@ export function inheritedEnvironment(env: NodeJS.ProcessEnv = process.env): Reco
   for (const name of DATABASES) inherited[`${name.toUpperCase()}_DATABASE_URL`] = '';
   return inherited;
 }
+
+/** The user's cache folder, for downloads that every clone can share. */
+export const cacheFolder = (): string =>
+  join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'commerce-saga');
 
 function loadedEnvironment(): NodeJS.ProcessEnv {
   if (existsSync('.env')) process.loadEnvFile('.env');

@@ -1,0 +1,78 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { ROOT } from './root.mjs';
+
+const TEST_LIMIT_MS = 30_000;
+/** How long mocha's process may live on after its last test. */
+const EXIT_LIMIT_MS = 20_000;
+const POLL_MS = 500;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
+export const RESULTS = join(ROOT, 'test-results');
+
+/**
+ * Runs one suite in a mocha process of its own, and believes only what the reporter wrote.
+ *
+ * mocha's `--exit` is not used: it would hide a connection or worker that nobody closes. A process that does not end
+ * by itself after its last test is killed and counts as a failure; the reporter names what was left open.
+ *
+ * @returns the reporter's totals, with `problems`: what went wrong outside of any test
+ */
+export async function runMocha({ suite, files, options, limitMs }) {
+  mkdirSync(RESULTS, { recursive: true });
+  const totalsFile = join(RESULTS, `${suite}.json`);
+  rmSync(totalsFile, { force: true });
+  const args = [
+    '--import',
+    'tsx',
+    join(ROOT, 'node_modules', 'mocha', 'bin', 'mocha.js'),
+    '--no-config',
+    '--forbid-only',
+  ];
+  args.push('--timeout', String(TEST_LIMIT_MS), '--require', 'test/support/root-hooks.ts');
+  args.push('--reporter', 'test/support/reporter.mjs', '--reporter-option', `totals=${totalsFile}`);
+  const child = spawn(process.execPath, [...args, ...options, ...files], {
+    cwd: ROOT,
+    stdio: 'inherit',
+    env: { ...process.env, NODE_ENV: 'test' },
+  });
+  const end = await endOf(child, totalsFile, limitMs);
+  return totals(totalsFile, end);
+}
+
+function endOf(child, totalsFile, limitMs) {
+  const startedAt = Date.now();
+  let finishedAt;
+  let killedFor;
+  const watch = setInterval(() => {
+    if (finishedAt === undefined && existsSync(totalsFile)) finishedAt = Date.now();
+    const open = finishedAt !== undefined && Date.now() - finishedAt > EXIT_LIMIT_MS;
+    if (open) killedFor = `the process did not end within ${EXIT_LIMIT_MS / 1_000} s of its last test`;
+    else if (Date.now() - startedAt > limitMs) killedFor = `no end after ${limitMs / 60_000} minutes`;
+    if (killedFor) child.kill('SIGKILL');
+  }, POLL_MS);
+  // A Ctrl-C reaches mocha from the terminal; a signal sent to this process alone has to be passed on.
+  const forward = (signal) => child.kill(signal);
+  for (const signal of SIGNALS) process.on(signal, forward);
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code, signal) => resolve({ code, signal, killedFor }));
+  }).finally(() => {
+    clearInterval(watch);
+    for (const signal of SIGNALS) process.off(signal, forward);
+  });
+}
+
+function totals(totalsFile, { code, signal, killedFor }) {
+  const none = { passed: 0, failed: 0, skipped: [] };
+  const written = existsSync(totalsFile) ? JSON.parse(readFileSync(totalsFile, 'utf8')) : undefined;
+  const problems = [];
+  if (killedFor) problems.push(`mocha was killed: ${killedFor}`);
+  else if (written === undefined) problems.push(`mocha ended with ${signal ?? `exit code ${code}`} before its report`);
+  // mocha's exit code is its number of failures; anything else is a crash after the report.
+  else if (signal || (code !== 0 && written.failed === 0))
+    problems.push(`mocha ended with ${signal ?? `exit code ${code}`}`);
+  return { ...(written ?? none), problems };
+}
