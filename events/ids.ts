@@ -15,8 +15,7 @@ export const movementIdFor = (orderId: string, movement: MovementType, lineNo: n
   idOf(orderId, movement, lineNo);
 
 /** Guards one ledger row per adjustment request. */
-export const adjustmentIdFor = (caller: string, key: string): string =>
-  idOf('/v1/inventory/adjustments', caller, key);
+export const adjustmentIdFor = (caller: string, key: string): string => idOf('/v1/inventory/adjustments', caller, key);
 
 /** The one payment of an order. */
 export const paymentIdFor = (orderId: string): string => idOf('payment', orderId);

@@ -74,7 +74,7 @@ async function decideReservation(tx: SqlTransaction, input: CheckoutInput, limit
 
   const cart = now > new Date(input.startDeadline) ? TOO_LATE : await priceForCustomer(tx, input, limits);
   if (isRefusal(cart)) return refuse(tx, input.orderId, cart);
-  const moves = reserve(await lockStock(tx, cart.lines));
+  const moves = reserve<StockRow>(await lockStock(tx, cart.lines));
   if (isRefusal(moves)) return refuse(tx, input.orderId, moves);
 
   const reservation = { ...cart, paymentMethod: input.payment.method, placedAt: now.toISOString() };

@@ -49,7 +49,11 @@ export async function adjustStock(platform: Databases['platform'], input: Adjust
 
 type Stored = Readonly<{ event_data: Readonly<{ requestHash: string; answer: Omit<Adjusted, 'replayed'> }> }>;
 
-async function findAdjustment(tx: SqlTransaction, id: string, { requestHash }: Adjustment): Promise<Adjusted | Refusal | undefined> {
+async function findAdjustment(
+  tx: SqlTransaction,
+  id: string,
+  { requestHash }: Adjustment,
+): Promise<Adjusted | Refusal | undefined> {
   const [stored] = await tx.$queryRaw<Stored[]>`
     select event_data from inventory_events where correlation_id = ${id}::uuid`;
   if (stored === undefined) return;

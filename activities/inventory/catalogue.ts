@@ -77,7 +77,13 @@ function entryOf(row: EntryRow): CatalogueEntry {
   return {
     lineNo,
     product: known
-      ? { sku, name, forSale: forSale === true, hasVariants: hasVariants === true, price: { minor: safeNumber(price), currency } }
+      ? {
+          sku,
+          name,
+          forSale: forSale === true,
+          hasVariants: hasVariants === true,
+          price: { minor: safeNumber(price), currency },
+        }
       : null,
     variant: variantKnown
       ? {

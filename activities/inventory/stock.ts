@@ -32,7 +32,9 @@ export async function lockStock<L extends StockKey & Readonly<{ quantity: number
       and s.variant_id is not distinct from k."variantId"::bigint
     order by s.id
     for update of s`;
-  const stockOf = new Map(rows.map(({ lineNo, version, ...row }) => [lineNo, { ...row, version: safeNumber(version) }]));
+  const stockOf = new Map(
+    rows.map(({ lineNo, version, ...row }) => [lineNo, { ...row, version: safeNumber(version) }]),
+  );
   return lines.map(({ lineNo, quantity }) => ({ lineNo, quantity, stock: stockOf.get(lineNo) ?? null }));
 }
 
@@ -101,7 +103,11 @@ const EVENT_OF = {
   RELEASED: 'InventoryReleased',
 } as const;
 
-const ledgerRow = (orderId: string, { type, lineNo, before, after, ...change }: Movement<StockRow>, reason: string) => ({
+const ledgerRow = (
+  orderId: string,
+  { type, lineNo, before, after, ...change }: Movement<StockRow>,
+  reason: string,
+) => ({
   id: after.id,
   line: lineNo,
   type,

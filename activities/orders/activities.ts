@@ -1,4 +1,10 @@
-import { type CheckoutInput, type PlacedOrder, placedOrder, type Reservation, type SagaEnd } from '../../domain/checkout.ts';
+import {
+  type CheckoutInput,
+  type PlacedOrder,
+  placedOrder,
+  type Reservation,
+  type SagaEnd,
+} from '../../domain/checkout.ts';
 import { CheckoutError, isRefusal, type Refusal } from '../../domain/errors.ts';
 import { closedStatusOf } from '../../domain/order.ts';
 import { appendToOutbox, shopEvent } from '../../events/outbox.ts';

@@ -1,0 +1,103 @@
+import { CheckoutError, type Refusal } from '../../domain/errors.ts';
+import { type Charge, judgeCharge } from '../../domain/payment.ts';
+import { paymentIdFor } from '../../events/ids.ts';
+import type { SqlTransaction } from '../../infra/databases.ts';
+import { GatewayRefusal } from '../../infra/payment-gateway/port.ts';
+import { throwRefusal } from '../refusals.ts';
+import type { Captured, CaptureInput, PaymentDeps } from './contract.ts';
+import { decide, lockMark, type Mark } from './mark.ts';
+import { appendPaymentEvent, findPayment, insertPayment, movePayment, storeProviderId } from './tables.ts';
+
+/** Opens the payment, asks the gateway, records what it said; every step finds what an earlier attempt has done. */
+export async function capture(deps: PaymentDeps, input: CaptureInput): Promise<Captured> {
+  const { payment: payments } = deps;
+  const paymentId = paymentIdFor(input.orderId);
+  const opened = await payments.$transaction((tx) => open(tx, deps, input, paymentId));
+  if (opened.decided) return answerOf(opened.mark, input.orderId);
+
+  const providerId = opened.providerId ?? (await prepare(deps, input, paymentId));
+  // A charge that an earlier attempt may have asked for is looked up first: its key may have expired.
+  const earlier = opened.providerId === null ? undefined : await deps.gateway.lookup(providerId, deps.signal());
+  const outcome = earlier !== undefined && isFinal(earlier) ? earlier : await confirm(deps, input, providerId);
+  return record(deps, input, paymentId, outcome);
+}
+
+type Opened = Readonly<{ decided: true; mark: Mark } | { decided: false; providerId: string | null }>;
+
+async function open(
+  tx: SqlTransaction,
+  { gateway }: PaymentDeps,
+  { orderId, customerId, amount, method }: CaptureInput,
+  paymentId: string,
+): Promise<Opened> {
+  const mark = await lockMark(tx, orderId);
+  if (mark.decision !== null) return { decided: true, mark };
+  const { provider } = gateway;
+  const isNew = await insertPayment(tx, { paymentId, orderId, customerId, provider, method, amount });
+  if (isNew) await appendPaymentEvent(tx, paymentId, 'PaymentPending');
+  const payment = await findPayment(tx, paymentId);
+  return { decided: false, providerId: payment?.providerId ?? null };
+}
+
+/** The provider's id is committed, under the mark, before anything can be charged: an undo can always find it. */
+async function prepare(deps: PaymentDeps, { orderId, amount }: CaptureInput, paymentId: string): Promise<string> {
+  const providerId = await deps.gateway.prepare(orderId, amount, deps.signal());
+  const mark = await deps.payment.$transaction(async (tx) => {
+    const locked = await lockMark(tx, orderId);
+    if (locked.decision === null) await storeProviderId(tx, paymentId, providerId);
+    return locked;
+  });
+  // Abandoned or decided meanwhile: nothing may be charged under this id any more.
+  if (mark.decision !== null) throw abandoned(orderId);
+  return providerId;
+}
+
+async function confirm(deps: PaymentDeps, input: CaptureInput, providerId: string): Promise<Charge | Refusal> {
+  try {
+    return await deps.gateway.confirm(input.orderId, providerId, input.token, deps.signal());
+  } catch (error) {
+    if (!(error instanceof GatewayRefusal)) throw error;
+    return { code: 'PAYMENT_METHOD_INVALID', message: `the gateway refused: ${error.gatewayCode}` };
+  }
+}
+
+const isFinal = ({ status }: Charge): boolean => status !== 'open' && status !== 'processing';
+
+/** Writes the outcome down, unless an undo has decided meanwhile: then the undo settles what was charged. */
+async function record(
+  { payment: payments }: PaymentDeps,
+  { orderId, amount }: CaptureInput,
+  paymentId: string,
+  outcome: Charge | Refusal,
+): Promise<Captured> {
+  const judgement = 'code' in outcome ? outcome : judgeCharge(outcome, amount);
+  if (judgement === undefined) throw new Error(`the gateway has not decided the charge of order ${orderId} yet`);
+  const captured = 'code' in outcome ? null : outcome.captured;
+
+  const mark = await payments.$transaction(async (tx): Promise<Mark> => {
+    const locked = await lockMark(tx, orderId);
+    if (locked.decision !== null) return locked;
+    const success = judgement === 'CAPTURED';
+    const moved = await movePayment(tx, paymentId, {
+      from: ['PENDING'],
+      to: success ? 'CAPTURED' : 'FAILED',
+      captured,
+      ...(!success && { failureCode: judgement.code }),
+      event: success ? 'PaymentCompleted' : 'PaymentFailed',
+    });
+    if (!moved) throw new Error(`the payment of order ${orderId} is not open although nothing was decided`);
+    const decided: Mark = success ? { decision: 'CAPTURED', answer: null } : { decision: 'REFUSED', answer: judgement };
+    await decide(tx, orderId, success ? 'CAPTURED' : 'REFUSED', decided.answer);
+    return decided;
+  });
+  return answerOf(mark, orderId);
+}
+
+function answerOf({ decision, answer }: Mark, orderId: string): Captured {
+  if (decision === 'CAPTURED') return { paymentId: paymentIdFor(orderId) };
+  if (answer !== null) throwRefusal(answer);
+  throw abandoned(orderId);
+}
+
+const abandoned = (orderId: string) =>
+  new CheckoutError('CHECKOUT_ABANDONED', `the payment of order ${orderId} was given up`);

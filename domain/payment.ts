@@ -1,0 +1,56 @@
+import type { Refusal } from './errors.ts';
+import { type Money, sameMoney } from './money.ts';
+
+export type PaymentStatus =
+  | 'PENDING'
+  | 'AWAITING_CONFIRMATION'
+  | 'IN_DOUBT'
+  | 'CAPTURED'
+  | 'FAILED'
+  | 'CANCELLED'
+  | 'LATE_CAPTURED'
+  | 'PARTIALLY_REFUNDED'
+  | 'REFUNDED';
+
+export type ChargeStatus = 'open' | 'processing' | 'requires_confirmation' | 'captured' | 'declined' | 'cancelled';
+
+/** One charge as the gateway sees it. */
+export type Charge = Readonly<{
+  providerId: string;
+  status: ChargeStatus;
+  /** What was really taken; null unless captured. It may differ from what was asked. */
+  captured: Money | null;
+  refundedMinor: number;
+  declineCode: string | null;
+}>;
+
+/** The capture as it was asked for, a final "no", or undefined while the gateway has not decided. */
+export type Judgement = 'CAPTURED' | Refusal | undefined;
+
+/** What a charge means for the order that asked for `amount` (saga.md, "Money"). */
+export function judgeCharge(charge: Charge, amount: Money): Judgement {
+  switch (charge.status) {
+    case 'captured':
+      if (charge.captured !== null && sameMoney(charge.captured, amount)) return 'CAPTURED';
+      return {
+        code: 'PAYMENT_AMOUNT_MISMATCH',
+        message: 'the gateway took another amount than was asked; it is given back',
+        detail: { asked: amount, captured: charge.captured },
+      };
+    case 'declined':
+      return declined(charge.declineCode ?? 'declined');
+    case 'cancelled':
+      return declined('cancelled');
+    case 'requires_confirmation':
+      return { code: 'PAYMENT_METHOD_INVALID', message: 'this card asks for a confirmation, which is not offered' };
+    case 'open':
+    case 'processing':
+      return undefined;
+  }
+}
+
+const declined = (reason: string): Refusal => ({
+  code: 'PAYMENT_DECLINED',
+  message: `the card was declined: ${reason}`,
+  detail: { reason },
+});

@@ -1,0 +1,75 @@
+import { NativeConnection, Runtime } from '@temporalio/worker';
+import { Command, Option } from 'commander';
+import pRetry from 'p-retry';
+
+import type { Config } from '../infra/config.ts';
+import type { Logger } from '../infra/log.ts';
+import { type Running, runProcess } from '../infra/process.ts';
+import { ensureSearchAttributes, openTemporal, temporalSettings } from '../infra/temporal.ts';
+import { SEARCH_ATTRIBUTES } from '../workflows/contract.ts';
+import { openCheckoutWorker } from './checkout-worker.ts';
+import { openInventoryWorker } from './inventory-worker.ts';
+import { openOrderWorker } from './order-worker.ts';
+import { openPaymentWorker } from './payment-worker.ts';
+import type { OpenWorker, WorkerContext } from './temporal-worker.ts';
+
+const WORKERS = {
+  'checkout-worker': openCheckoutWorker,
+  'inventory-worker': openInventoryWorker,
+  'order-worker': openOrderWorker,
+  'payment-worker': openPaymentWorker,
+} as const satisfies Record<string, (context: WorkerContext) => Promise<OpenWorker>>;
+type WorkerName = keyof typeof WORKERS;
+
+/** Connecting is tried again, because a server that has just started may refuse the first calls. */
+const CONNECT_RETRIES = 8;
+
+const command = new Command('npm run worker --')
+  .description('Runs Temporal workers: all of them in one process, or only those that are named.')
+  .argument('[names...]', `one or more of ${Object.keys(WORKERS).join(', ')}; none means all`)
+  .addOption(new Option('--list', 'print the names and end').default(false))
+  .action(async (names: string[], { list }: { list: boolean }) => {
+    if (list) process.stdout.write(`${Object.keys(WORKERS).join('\n')}\n`);
+    else await runProcess('workers', (config, log) => openWorkers(config, log, chosen(names)));
+  });
+await command.parseAsync();
+
+function chosen(names: readonly string[]): readonly WorkerName[] {
+  const all = Object.keys(WORKERS) as WorkerName[];
+  const unknown = names.filter((name) => !all.some((known) => known === name));
+  if (unknown.length > 0) command.error(`no such worker: ${unknown.join(', ')}. There are: ${all.join(', ')}`);
+  return names.length === 0 ? all : all.filter((name) => names.includes(name));
+}
+
+async function openWorkers(config: Config, log: Logger, names: readonly WorkerName[]): Promise<Running> {
+  // The drain has an order of its own (infra/process.ts), so the runtime must not trap signals.
+  Runtime.install({ shutdownSignals: [] });
+  const { connectionOptions, namespace } = temporalSettings();
+  const connection = await pRetry(() => NativeConnection.connect(connectionOptions), { retries: CONNECT_RETRIES });
+  if (names.includes('checkout-worker')) await registerSearchAttributes(log);
+
+  const opened = await Promise.all(names.map((name) => WORKERS[name]({ config, connection, namespace })));
+  const finished = Promise.all(opened.map(({ worker }) => worker.run()));
+  finished.catch((error: unknown) => {
+    log.fatal({ err: error }, 'a worker failed');
+    process.exit(1);
+  });
+  return {
+    async close() {
+      for (const { worker } of opened) worker.shutdown();
+      await finished;
+      await Promise.all(opened.map(({ close }) => close()));
+      await connection.close();
+      await Runtime.instance().shutdown();
+    },
+  };
+}
+
+async function registerSearchAttributes(log: Logger): Promise<void> {
+  const temporal = openTemporal();
+  try {
+    await ensureSearchAttributes(temporal, Object.values(SEARCH_ATTRIBUTES), log);
+  } finally {
+    await temporal.connection.close();
+  }
+}

@@ -1,0 +1,54 @@
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { defineQuery, defineUpdate } from '@temporalio/workflow';
+
+import type { CheckoutStatus, PlacedAnswer } from '../domain/checkout.ts';
+
+/** One task queue per service: its workers hold only that service's credentials. Names are in histories: never rename. */
+export const QUEUES = { checkout: 'checkout', inventory: 'inventory', orders: 'orders', payments: 'payments' } as const;
+
+/** The type of the workflow that makes an order. */
+export const CHECKOUT_WORKFLOW = 'checkout';
+
+/** Answers at PLACED with the order, or with the recorded refusal. The argument is the caller's request hash. */
+export const placedUpdate = defineUpdate<PlacedAnswer, [requestHash: string]>('placed');
+
+/** Accepted before the pivot; from then on cancel wins. CANCELLING: the rest, such as the gateway, takes longer. */
+export const cancelUpdate = defineUpdate<'CANCELLED' | 'CANCELLING', []>('cancel');
+
+export type Resolution = Readonly<{
+  /** `retry` runs the parked step again at once; `markDone` says that a person has done it. */
+  action: 'retry' | 'markDone';
+  reason: string;
+  /** Who decided: an opaque operator id. */
+  by: string;
+}>;
+
+/** Ends the wait of every parked step; answers the names of those that were parked. */
+export const resolveUpdate = defineUpdate<string[], [Resolution]>('resolve');
+
+export type StatusAnswer = Readonly<{
+  orderId: string;
+  orderNumber: string;
+  status: CheckoutStatus;
+  /** The registry code of what ended the checkout; null while it may succeed. */
+  failureCode: string | null;
+  parked: readonly ParkedStep[];
+}>;
+
+/** A step that waits for a person or its next round. `since` is an ISO instant. */
+export type ParkedStep = Readonly<{ step: string; reason: string; since: string }>;
+
+export const statusQuery = defineQuery<StatusAnswer>('status');
+
+/** One thing that happened to the saga; `at` is an ISO instant of the workflow's clock. */
+export type TimelineEntry = Readonly<{ at: string; what: string }>;
+
+export const timelineQuery = defineQuery<readonly TimelineEntry[]>('timeline');
+
+/** What an operator filters by in Temporal Web. Never personal data. */
+export const SEARCH_ATTRIBUTES = {
+  checkoutStatus: defineSearchAttributeKey('CheckoutStatus', SearchAttributeType.KEYWORD),
+  customerId: defineSearchAttributeKey('CustomerId', SearchAttributeType.KEYWORD),
+  failureCode: defineSearchAttributeKey('FailureCode', SearchAttributeType.KEYWORD),
+  orderTotalMinor: defineSearchAttributeKey('OrderTotalMinor', SearchAttributeType.INT),
+} as const;

@@ -1,0 +1,69 @@
+import { ApplicationFailure, CancellationScope, condition, setHandler } from '@temporalio/workflow';
+
+import type { CheckoutInput } from '../domain/checkout.ts';
+import { cancelUpdate, placedUpdate, resolveUpdate, statusQuery, timelineQuery } from './contract.ts';
+import { Saga } from './saga.ts';
+
+/** State first, then the handlers that read it: an update may arrive before the first step. */
+export function openSaga(input: CheckoutInput): Saga {
+  const saga = new Saga(input);
+  setHandler(statusQuery, () => saga.status);
+  setHandler(timelineQuery, () => saga.timeline);
+
+  // Answered at PLACED or with the recorded refusal; payment goes on.
+  setHandler(
+    placedUpdate,
+    () =>
+      CancellationScope.nonCancellable(async () => {
+        await condition(() => saga.placed !== undefined);
+        return { requestHash: input.requestHash, ...(saga.placed ?? { refusal: saga.theEnd.refusal }) };
+      }),
+    {
+      validator: (requestHash) => {
+        if (requestHash === input.requestHash) return;
+        throw ApplicationFailure.nonRetryable('this key belongs to another request', 'IDEMPOTENCY_KEY_REUSED');
+      },
+    },
+  );
+
+  setHandler(
+    cancelUpdate,
+    () =>
+      CancellationScope.nonCancellable(async () => {
+        saga.cancel();
+        await condition(() => saga.ended, ANSWER_CANCEL_AFTER);
+        return saga.ended ? 'CANCELLED' : 'CANCELLING';
+      }),
+    {
+      validator: () => {
+        if (saga.cancelled || (saga.end === undefined && !saga.pastPivot)) return;
+        throw ApplicationFailure.nonRetryable('it is paid, or ended already', 'NOT_CANCELLABLE');
+      },
+    },
+  );
+
+  setHandler(
+    resolveUpdate,
+    ({ action, by, reason }) => {
+      saga.note(`${by} resolved with ${action}: ${reason}`);
+      return saga.attention.resolve(action);
+    },
+    {
+      validator: ({ action }) => {
+        if (saga.attention.parked.length === 0) {
+          throw ApplicationFailure.nonRetryable('nothing is parked', 'NOT_FOUND');
+        }
+        if (action !== 'retry' && action !== 'markDone') {
+          throw ApplicationFailure.nonRetryable('action must be retry or markDone', 'INVALID_REQUEST');
+        }
+      },
+    },
+  );
+
+  // The workflow's own cancel does the same as the update.
+  CancellationScope.current().cancelRequested.catch(() => saga.cancel());
+  return saga;
+}
+
+/** Undoing takes milliseconds unless the gateway is slow; then the caller is told that it goes on. */
+const ANSWER_CANCEL_AFTER = '5 seconds';

@@ -1,0 +1,182 @@
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  CancellationScope,
+  isCancellation,
+  setCurrentDetails,
+  upsertSearchAttributes,
+} from '@temporalio/workflow';
+
+import {
+  type CheckoutInput,
+  type CheckoutResult,
+  type CheckoutStatus,
+  orderNumberOf,
+  type Placed,
+  type PlacedOrder,
+  type SagaEnd,
+} from '../domain/checkout.ts';
+import type { Refusal } from '../domain/errors.ts';
+import { Attention } from './attention.ts';
+import { SEARCH_ATTRIBUTES, type StatusAnswer, type TimelineEntry } from './contract.ts';
+import { refusalIn } from './failures.ts';
+import { Undos } from './undos.ts';
+
+/** Shown to operators by an upsert; the others pass too quickly to be worth one. */
+const SHOWN: ReadonlySet<CheckoutStatus> = new Set(['PLACED', 'AWAITING_PAYMENT', 'UNDOING']);
+
+const OUTAGE: Refusal = {
+  code: 'TEMPORARILY_UNAVAILABLE',
+  message: 'a service was down for too long; nothing was kept',
+};
+const CANCEL: Refusal = { code: 'CHECKOUT_CANCELLED', message: 'the checkout was cancelled' };
+
+/** The state of one checkout, and what operators see of it. */
+export class Saga {
+  readonly input: CheckoutInput;
+  /** Everything that a cancel may interrupt. */
+  readonly beforePivot = new CancellationScope();
+  readonly undos = new Undos();
+  readonly attention = new Attention((what) => this.#showAttention(what));
+  /** Why the checkout is undone; undefined while it may succeed. */
+  end: SagaEnd | undefined;
+  placed: Placed | undefined;
+  /** Known from the capture on: the saga only goes forward, unless it was cancelled. */
+  paymentId: string | undefined;
+  /** Set when all is done but the handlers: `cancel` waits for it. */
+  ended = false;
+  #status: CheckoutStatus = 'RESERVING';
+  readonly #timeline: TimelineEntry[] = [];
+
+  constructor(input: CheckoutInput) {
+    this.input = input;
+    this.note('RESERVING');
+  }
+
+  get cancelled(): boolean {
+    return this.end?.status === 'CANCELLED';
+  }
+
+  /** True once the money is ours for good: cancelling is then too late. */
+  get pastPivot(): boolean {
+    return this.#status === 'PAID' || this.#status === 'COMPLETED';
+  }
+
+  get status(): StatusAnswer {
+    return {
+      orderId: this.input.orderId,
+      orderNumber: orderNumberOf(this.input.orderId),
+      status: this.attention.parked.length > 0 ? 'NEEDS_ATTENTION' : this.#status,
+      failureCode: this.end?.refusal.code ?? null,
+      parked: this.attention.parked,
+    };
+  }
+
+  get timeline(): readonly TimelineEntry[] {
+    return this.#timeline;
+  }
+
+  reach(status: CheckoutStatus): void {
+    this.#status = status;
+    this.note(status);
+    if (SHOWN.has(status)) this.#upsertStatus(status);
+  }
+
+  /** The order exists: the shopper is answered, payment goes on. */
+  place(order: PlacedOrder): void {
+    this.placed = { order };
+    this.#status = 'PLACED';
+    this.note('PLACED');
+    upsertSearchAttributes([
+      { key: SEARCH_ATTRIBUTES.checkoutStatus, value: 'PLACED' },
+      { key: SEARCH_ATTRIBUTES.orderTotalMinor, value: order.total.minor },
+    ]);
+  }
+
+  /** From here on cancel wins, even over a capture that succeeds meanwhile: the undo refunds it. Repeat-safe. */
+  cancel(): void {
+    if (this.pastPivot || this.cancelled) return;
+    this.end = { status: 'CANCELLED', refusal: CANCEL };
+    this.note('cancel was accepted');
+    this.beforePivot.cancel();
+  }
+
+  /**
+   * Turns what stopped the saga into its end: a refusal, an exhausted outage or a cancellation.
+   *
+   * @throws the error itself when it is none of these: a person must look
+   */
+  stop(error: unknown): void {
+    const refusal = error instanceof ActivityFailure ? refusalIn(error) : undefined;
+    if (refusal !== undefined) this.end ??= { status: 'REJECTED', refusal };
+    else if (isCancellation(error)) this.end ??= { status: 'CANCELLED', refusal: CANCEL };
+    else if (error instanceof ActivityFailure) this.end ??= { status: 'REJECTED', refusal: OUTAGE };
+    else throw error;
+
+    // A refused reservation is on record and holds nothing; every other failure of it may have landed.
+    if (refusal !== undefined && error instanceof ActivityFailure && error.activityType === 'reserveStock') {
+      this.undos.drop('releaseStock');
+    }
+    // `placed` is answered here where it is still open: there is no order, and there will be none.
+    const { refusal: reason } = this.theEnd;
+    this.placed ??= { refusal: reason };
+    this.note(`stopped: ${reason.code}`);
+  }
+
+  /** The money turned out to be captured before the undo came: the saga goes forward after all. */
+  goForward(): void {
+    this.end = undefined;
+    this.note('captured before it could be undone');
+  }
+
+  /** What a repeated request is answered when the order was never placed; null when it was. */
+  get unplaced(): Refusal | null {
+    return this.placed !== undefined && 'order' in this.placed ? null : this.theEnd.refusal;
+  }
+
+  /** The end of a saga that is being undone. */
+  get theEnd(): SagaEnd {
+    if (this.end !== undefined) return this.end;
+    throw ApplicationFailure.nonRetryable('an undo runs although nothing ended the saga', 'NO_END');
+  }
+
+  /** The captured payment of a saga that goes forward. */
+  get paid(): string {
+    if (this.paymentId !== undefined) return this.paymentId;
+    throw ApplicationFailure.nonRetryable('the saga goes forward although nothing is paid', 'NOT_PAID');
+  }
+
+  /** The last word to operators: final status and code. */
+  finish(): CheckoutResult {
+    const { end } = this;
+    const status = end?.status ?? 'COMPLETED';
+    this.#status = status;
+    this.note(status);
+    upsertSearchAttributes([
+      { key: SEARCH_ATTRIBUTES.checkoutStatus, value: status },
+      ...(end === undefined ? [] : [{ key: SEARCH_ATTRIBUTES.failureCode, value: end.refusal.code }]),
+    ]);
+    if (end === undefined) return { status: 'COMPLETED' };
+    const { code, detail } = end.refusal;
+    return { status: end.status, code, ...(detail !== undefined && { detail }) };
+  }
+
+  #showAttention(what: string): void {
+    this.note(what);
+    this.#upsertStatus(this.status.status);
+  }
+
+  #upsertStatus(status: CheckoutStatus): void {
+    upsertSearchAttributes([{ key: SEARCH_ATTRIBUTES.checkoutStatus, value: status }]);
+  }
+
+  /** One line for operators, in the details and in the query `timeline`. */
+  note(what: string): void {
+    this.#timeline.push({ at: new Date().toISOString(), what });
+    const lines = this.#timeline.slice(-SHOWN_NOTES).map((entry) => `- ${entry.at} **${entry.what}**`);
+    setCurrentDetails([`### Order ${orderNumberOf(this.input.orderId)}`, ...lines].join('\n'));
+  }
+}
+
+/** A saga that is parked for days must not grow its details without end. */
+const SHOWN_NOTES = 20;

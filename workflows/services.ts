@@ -1,0 +1,56 @@
+import { type ActivityOptions, proxyActivities } from '@temporalio/workflow';
+
+import type { InventoryActivities } from '../activities/inventory/activities.ts';
+import type { OrderActivities } from '../activities/orders/activities.ts';
+import type { PaymentActivities } from '../activities/payments/activities.ts';
+import { QUEUES } from './contract.ts';
+
+/**
+ * Before the pivot a step is tried for two minutes: long enough for a restart of its worker or database, short enough
+ * that the shopper's stock is not held by a checkout that cannot go on. Refusals are never retried, by their type.
+ */
+const ATTEMPTS = {
+  scheduleToCloseTimeout: '2 minutes',
+  // Database steps take milliseconds, so the first repeats come quickly; then a struggling database gets air.
+  retry: { initialInterval: '200 milliseconds', backoffCoefficient: 2, maximumInterval: '5 seconds' },
+} as const satisfies ActivityOptions;
+
+/** One round of an undo, or of a step past the pivot: what is not done within ten minutes is shown to a person. */
+const ROUND = {
+  scheduleToCloseTimeout: '10 minutes',
+  retry: { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '30 seconds' },
+} as const satisfies ActivityOptions;
+
+/** Above the statement and lock limits of the databases, so that the database speaks first. */
+const DATABASE_STEP = { startToCloseTimeout: '10 seconds' } as const;
+
+/** Up to three gateway calls of 10 s each with their transactions. */
+const GATEWAY_STEP = { startToCloseTimeout: '35 seconds' } as const;
+
+/** A gateway in trouble is not helped by quick repeats, and each one is a chance of a rate limit. */
+const GATEWAY_RETRY = { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '20 seconds' } as const;
+
+export const inventory = proxyActivities<InventoryActivities>({
+  taskQueue: QUEUES.inventory,
+  ...DATABASE_STEP,
+  ...ATTEMPTS,
+});
+export const orders = proxyActivities<OrderActivities>({ taskQueue: QUEUES.orders, ...DATABASE_STEP, ...ATTEMPTS });
+export const payments = proxyActivities<PaymentActivities>({
+  taskQueue: QUEUES.payments,
+  ...GATEWAY_STEP,
+  ...ATTEMPTS,
+  retry: GATEWAY_RETRY,
+});
+
+/** The same services for steps that must end: call them through `inRounds`. */
+export const surely = {
+  inventory: proxyActivities<InventoryActivities>({ taskQueue: QUEUES.inventory, ...DATABASE_STEP, ...ROUND }),
+  orders: proxyActivities<OrderActivities>({ taskQueue: QUEUES.orders, ...DATABASE_STEP, ...ROUND }),
+  payments: proxyActivities<PaymentActivities>({
+    taskQueue: QUEUES.payments,
+    ...GATEWAY_STEP,
+    ...ROUND,
+    retry: GATEWAY_RETRY,
+  }),
+} as const;
