@@ -35,7 +35,7 @@ export function externalDatabases(config: Config): Readonly<Record<DatabaseName,
  * @param own databases that this process works on
  * @throws ConfigError when one of them has no URL
  */
-export function childEnvironment(
+export function partEnvironment(
   config: Config,
   urls: DatabaseUrls,
   own: readonly DatabaseName[],
@@ -57,7 +57,7 @@ export function childEnvironment(
 
 /** Temporal's standard environment. For the embedded server the user's own profiles must not add TLS or a key. */
 export function temporalVariables({ embeddedAddress, uiUrl }: TemporalPlace): Record<string, string> {
-  const ui = uiUrl === undefined ? {} : { TEMPORAL_UI_URL: uiUrl };
+  const ui: Record<string, string> = uiUrl === undefined ? {} : { TEMPORAL_UI_URL: uiUrl };
   if (embeddedAddress === undefined) return ui;
   return {
     ...ui,

@@ -9,24 +9,25 @@ const QUIET_MS = 500;
 export type LeftoverOptions = Readonly<{
   /** What our own processes may take to finish a charge that is in flight, milliseconds. */
   graceMs: number;
-  /** The database file of the embedded Temporal: a server on it is ours even when nobody wrote it down. */
-  temporalFile: string;
+  /** Fragments of the command line that only a server on our data has: it is ours even when nobody wrote it down. */
+  servers: Readonly<Partial<Record<'postgres' | 'temporal', readonly string[]>>>;
   say: (line: string) => void;
 }>;
 
 /**
  * Ends what a killed run has left: first our own processes, which drain by themselves once the supervisor is gone,
- * then the servers below them. PostgreSQL's data directory has a lock of its own, so a server nobody wrote down is
- * met by its start.
+ * then the servers below them.
  *
  * @throws Error when one cannot be ended: two servers on one data directory would destroy it
  */
 export async function endLeftovers(record: RunRecord | undefined, options: LeftoverOptions): Promise<void> {
-  const { graceMs, temporalFile, say } = options;
+  const { graceMs, say } = options;
   const { ours, reused } = record === undefined ? { ours: [], reused: [] } : livingOf(record);
   for (const name of reused) say(`the pid of ${name} of the killed run belongs to another program now: left alone`);
 
-  const unrecorded = processesWith(['server start-dev', temporalFile]).map((found) => ['temporal', found] as const);
+  const unrecorded = Object.entries(options.servers).flatMap(([name, fragments]) =>
+    processesWith(fragments).map((found) => [name, found] as const),
+  );
   const servers = ours.filter(([name]) => isServer(name));
   const known = new Set(servers.map(([, { pid }]) => pid));
   const children = ours.filter(([name]) => !isServer(name));

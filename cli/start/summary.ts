@@ -1,0 +1,55 @@
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+
+import type { Endpoints } from '../../infra/endpoints.ts';
+
+/** Two products of the seed that are plentiful. */
+const SAMPLE_LINES = [
+  { productId: '101', variantId: '1011', quantity: 1 },
+  { productId: '102', quantity: 2 },
+];
+
+/** Everything a person needs to go on, as text: where the parts are, the tokens, and two commands to paste. */
+export function summary(endpoints: Omit<Endpoints, 'pids'>, dataDir: string, seconds: number): string {
+  const { api, temporalUi, temporalAddress, gateway, databases, tokens } = endpoints;
+  const rows: [string, string][] = [
+    ['API', api],
+    ['Temporal Web', temporalUi ?? '(not known: set TEMPORAL_UI_URL)'],
+    ['Temporal', `${temporalAddress} (namespace ${endpoints.namespace})`],
+    ['Payment gateway', gateway],
+    ['PostgreSQL', withoutPassword(databases.platform)],
+    ['Logs', join(dataDir, 'logs')],
+    ['Data', `${dataDir} (URLs and tokens for programs: endpoints.json)`],
+  ];
+  const wide = Math.max(...rows.map(([name]) => name.length));
+  const table = rows.map(([name, value]) => `  ${name.padEnd(wide)}  ${value}`).join('\n');
+  const parts = [`Ready in ${seconds.toFixed(1)} s. Ctrl-C stops everything; the data stay.`, table];
+  if (tokens === undefined) parts.push('Tokens come from your identity provider (JWKS_URL).');
+  else parts.push(`${tokenLines(tokens)}\n\n${orderCommands(api, tokens.customer)}`);
+  return `\n${parts.join('\n\n')}\n`;
+}
+
+function tokenLines({ customer, otherCustomer, admin }: NonNullable<Endpoints['tokens']>): string {
+  return [`Customer token:\n${customer}`, `Other customer's token:\n${otherCustomer}`, `Admin token:\n${admin}`].join(
+    '\n',
+  );
+}
+
+/** A fresh key each time: pasting twice shows the repeat, starting again places a new order. */
+function orderCommands(api: string, token: string): string {
+  const body = JSON.stringify({ items: SAMPLE_LINES, payment: { method: 'card', token: 'tok_ok' } });
+  return [
+    'Place an order of two lines (paste it twice: the same key never buys twice):',
+    `curl -sS -X POST ${api}/v1/checkouts \\`,
+    `  -H 'Authorization: Bearer ${token}' \\`,
+    `  -H 'Idempotency-Key: ${randomUUID()}' -H 'Content-Type: application/json' \\`,
+    `  -d '${body}'`,
+    'Read it again (the orderId of the answer in place of ORDER_ID):',
+    `curl -sS ${api}/v1/orders/ORDER_ID -H 'Authorization: Bearer ${token}'`,
+  ].join('\n');
+}
+
+function withoutPassword(url: string): string {
+  const { host } = new URL(url);
+  return `${host} (passwords: endpoints.json)`;
+}
