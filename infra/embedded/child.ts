@@ -25,15 +25,21 @@ export function runCommand(
     const child = spawn(command, args, {
       ...options,
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: limitMs,
-      killSignal: 'SIGKILL',
     });
+    // Not spawn's own `timeout`: its timer goes on, and keeps the process, when the command cannot be started.
+    const timer = setTimeout(() => child.kill('SIGKILL'), limitMs);
     let output = '';
     const collect = (chunk: Buffer) => (output += chunk.toString());
     child.stdout?.on('data', collect);
     child.stderr?.on('data', collect);
-    child.once('error', reject);
-    child.once('close', (code, signal) => resolve({ code, signal, output: output.trim() }));
+    child.once('error', (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    child.once('close', (code, signal) => {
+      clearTimeout(timer);
+      resolve({ code, signal, output: output.trim() });
+    });
   });
 }
 
