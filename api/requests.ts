@@ -4,6 +4,7 @@ import type { Request } from 'express';
 import { z } from 'zod';
 
 import { CheckoutError } from '../domain/errors.ts';
+import { isDatabaseId } from '../domain/ids.ts';
 
 /** Longest `Prefer: wait`, seconds. A longer wish is shortened to it. */
 export const LONGEST_WAIT_S = 30;
@@ -11,10 +12,7 @@ const LONGEST_KEY = 255;
 const MOST_FIELD_ERRORS = 20;
 
 /** An id of the databases: a digit string within `bigint`, never a number, which would lose digits. */
-export const databaseId = z
-  .string()
-  .regex(/^[1-9]\d{0,18}$/, 'must be an id: digits in a string')
-  .refine((id) => BigInt(id) < 2n ** 63n, 'is larger than any id');
+export const databaseId = z.string().refine(isDatabaseId, 'must be an id: digits in a string');
 
 export const locationCode = z.string().regex(/^[A-Z0-9][A-Z0-9_-]{0,49}$/, 'must be a location code such as MAIN');
 

@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 
+import { isDatabaseId } from '../domain/ids.ts';
 import { ConfigError, readConfig } from '../infra/config.ts';
 import { type Role, ROLES, signToken } from '../infra/tokens.ts';
 
@@ -22,7 +23,7 @@ try {
 }
 
 function userId(value: string): string {
-  if (!/^[1-9]\d{0,18}$/.test(value)) throw new InvalidArgumentError('a user id is a whole number above 0.');
+  if (!isDatabaseId(value)) throw new InvalidArgumentError('a user id is a whole number above 0.');
   return value;
 }
 

@@ -10,6 +10,7 @@ import {
   SignJWT,
 } from 'jose';
 
+import { isDatabaseId } from '../domain/ids.ts';
 import { type Config, ConfigError } from './config.ts';
 import { developmentKey } from './development-key.ts';
 
@@ -36,8 +37,6 @@ const JWKS_TIMEOUT_MS = 3_000;
 const JWKS_COOLDOWN_MS = 30_000;
 /** Of the three tokens that `npm start` prints: a working week and a bit. */
 const DEVELOPMENT_TOKEN_LIFE = '7d';
-/** `users.id` is a bigint of PostgreSQL. */
-const LARGEST_ID = 2n ** 63n - 1n;
 
 /**
  * The check of bearer tokens: JWKS_URL when it is set, else the local development key.
@@ -121,9 +120,7 @@ const remoteKeySet = (url: string): JWTVerifyGetKey =>
 const publicPart = ({ kty, crv, x, y }: JWK): JWK => ({ kty, crv, x, y });
 
 function callerOf(sub: unknown, role: unknown): Caller {
-  if (typeof sub !== 'string' || !/^[1-9]\d{0,18}$/.test(sub) || BigInt(sub) > LARGEST_ID) {
-    throw new InvalidToken('sub is not the id of a user');
-  }
+  if (typeof sub !== 'string' || !isDatabaseId(sub)) throw new InvalidToken('sub is not the id of a user');
   const known = ROLES.find((name) => name === role);
   if (known === undefined) throw new InvalidToken('role is missing or unknown');
   return { id: sub, role: known };
