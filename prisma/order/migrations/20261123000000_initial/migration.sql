@@ -6,6 +6,10 @@ begin
   end if;
   execute format('revoke all on database %I from public', current_database());
   execute format('grant connect on database %I to commerce_order', current_database());
+  -- A service may see whether its database is up to date. Prisma's shadow databases have no such table.
+  if to_regclass('_prisma_migrations') is not null then
+    grant select on _prisma_migrations to commerce_order;
+  end if;
 end
 $$;
 revoke all on schema public from public;
