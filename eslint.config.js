@@ -31,7 +31,7 @@ export default tseslint.config(
       'no-restricted-syntax': [
         'error',
         {
-          selector: "MemberExpression[property.name=/^\\$(query|execute)RawUnsafe$/]",
+          selector: 'MemberExpression[property.name=/^\\$(query|execute)RawUnsafe$/]',
           message: 'Unsafe raw SQL is open to injection: use a tagged template.',
         },
       ],
@@ -54,7 +54,15 @@ export default tseslint.config(
   {
     files: ['**/*.{js,mjs,cjs}'],
     languageOptions: {
-      globals: { process: 'readonly', console: 'readonly', URL: 'readonly', setTimeout: 'readonly', module: 'writable' },
+      globals: {
+        process: 'readonly',
+        console: 'readonly',
+        URL: 'readonly',
+        setTimeout: 'readonly',
+        setInterval: 'readonly',
+        clearInterval: 'readonly',
+        module: 'writable',
+      },
     },
     rules: { 'max-lines': ['error', 300] },
   },

@@ -6,6 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const POLL_MS = 25;
 const LONGEST_LOG_BYTES = 10 * 1024 * 1024;
 const LAST_LINES = 8;
+/** Places in /proc/<pid>/stat, counted behind the command's name. */
+const STATE = 0;
+const THREADS = 17;
 
 /** Collected output of a command that has ended. */
 export type CommandResult = Readonly<{ code: number | null; signal: NodeJS.Signals | null; output: string }>;
@@ -76,9 +79,13 @@ export function isAlive(pid: number): boolean {
   } catch (error) {
     return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
-  const stat = `/proc/${pid}/stat`;
+  const file = `/proc/${pid}/stat`;
+  if (!existsSync(file)) return process.platform !== 'linux';
   try {
-    return !existsSync(stat) || !/^\d+ \(.*\) Z/s.test(readFileSync(stat, 'utf8'));
+    const stat = readFileSync(file, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // The main thread can be a zombie while other threads of a killed server still hold its ports and files.
+    return fields[STATE] !== 'Z' || Number(fields[THREADS]) > 1;
   } catch {
     return false; // it ended between the two looks
   }

@@ -1,7 +1,8 @@
 import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 
 const HOST = '127.0.0.1';
+const CONNECT_LIMIT_MS = 1_000;
 
 export type PortChoice = Readonly<{
   /** What was asked for; undefined leaves the choice to us, 0 asks for any free port. */
@@ -33,6 +34,20 @@ export async function choosePort({ explicit, preferred, variable, note }: PortCh
   const port = await freePort();
   note?.(`Port ${preferred} is taken, so ${port} is used. Set ${variable} to choose another.`);
   return port;
+}
+
+/** True when somebody accepts connections on this port of 127.0.0.1. Unlike `isFree` it is never in a server's way. */
+export function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: HOST, timeout: CONNECT_LIMIT_MS });
+    const answer = (listening: boolean) => {
+      socket.destroy();
+      resolve(listening);
+    };
+    socket.once('connect', () => answer(true));
+    socket.once('error', () => answer(false));
+    socket.once('timeout', () => answer(false));
+  });
 }
 
 /** True when we could listen on this port of 127.0.0.1. */

@@ -7,7 +7,7 @@ import { Connection } from '@temporalio/client';
 
 import { inheritedEnvironment } from '../config.ts';
 import { commandLine, hasEnded, isAlive, lastLines, signalProcess, spawnServer } from './child.ts';
-import { choosePort, freePort } from './ports.ts';
+import { choosePort, freePort, isListening } from './ports.ts';
 
 const PREFERRED_PORT = 7233;
 const PREFERRED_UI_PORT = 8233;
@@ -115,16 +115,18 @@ async function launch(cliPath: string, dbFile: string, port: number, uiPort: num
 
 async function answers(pid: number, port: number, deadline: number): Promise<boolean> {
   while (isAlive(pid) && Date.now() < deadline) {
-    if (await namespaceAnswers(`127.0.0.1:${port}`)) return true;
+    // gRPC is tried once somebody listens: after a refused attempt it keeps the process alive for 20 seconds.
+    if ((await isListening(port)) && (await namespaceAnswers(`127.0.0.1:${port}`))) return true;
     await sleep(POLL_MS);
   }
   return false;
 }
 
 async function namespaceAnswers(address: string): Promise<boolean> {
-  let connection: Connection | undefined;
+  // Lazy, because a connection whose first attempt failed could not be closed.
+  const connection = Connection.lazy({ address, connectTimeout: CALL_LIMIT_MS });
   try {
-    connection = await Connection.connect({ address, connectTimeout: CALL_LIMIT_MS });
+    await connection.ensureConnected();
     const { workflowService, operatorService } = connection;
     return await connection.withDeadline(Date.now() + CALL_LIMIT_MS, async () => {
       await workflowService.describeNamespace({ namespace: NAMESPACE });
@@ -134,7 +136,7 @@ async function namespaceAnswers(address: string): Promise<boolean> {
   } catch {
     return false; // not there yet; the caller has a deadline and reads the server's log
   } finally {
-    await connection?.close();
+    await connection.close();
   }
 }
 
