@@ -1,0 +1,122 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { z } from 'zod';
+
+const REQUEST_LIMIT_MS = 45_000;
+const ATTEMPTS = 6;
+const FIRST_PAUSE_MS = 250;
+const POLL_MS = 200;
+
+const stock = z.object({ locationCode: z.string(), available: z.number() });
+const productPage = z.object({
+  items: z.array(
+    z.object({
+      productId: z.string(),
+      price: z.object({ currency: z.string() }),
+      stock: z.array(stock),
+      variants: z.array(z.object({ variantId: z.string(), stock: z.array(stock) })),
+    }),
+  ),
+  next: z.string().nullable(),
+});
+const answerBody = z.object({
+  orderId: z.string().optional(),
+  status: z.union([z.string(), z.number()]).optional(),
+  code: z.string().optional(),
+  failure: z.object({ code: z.string() }).nullish(),
+  links: z.object({ temporal: z.string().optional() }).optional(),
+});
+
+export type Answer = Readonly<{ http: number; replayed: boolean; body: z.infer<typeof answerBody> }>;
+/** Something that can be bought: one product or variant at one place. */
+export type Shelf = Readonly<{
+  productId: string;
+  variantId: string | null;
+  locationCode: string;
+  available: number;
+  currency: string;
+}>;
+export type Shop = ReturnType<typeof openShop>;
+
+/** Thrown when the API cannot be reached at all. Its message is one actionable line. */
+export class ShopIsClosed extends Error {}
+
+/** The shop through its HTTP API, as a shopper's browser would see it. */
+export function openShop(api: string) {
+  const call = async (path: string, token: string | undefined, init: RequestInit = {}): Promise<Answer> => {
+    const headers = new Headers(init.headers);
+    if (token !== undefined) headers.set('Authorization', `Bearer ${token}`);
+    const response = await fetch(new URL(path, api), {
+      ...init,
+      headers,
+      signal: AbortSignal.timeout(REQUEST_LIMIT_MS),
+    });
+    const body = answerBody.parse(await response.json());
+    return { http: response.status, replayed: response.headers.get('idempotent-replayed') === 'true', body };
+  };
+
+  return {
+    /** Everything on the shelves, all pages. */
+    async shelves(): Promise<Shelf[]> {
+      const shelves: Shelf[] = [];
+      for (let cursor = ''; ;) {
+        const page = await productsAt(new URL(`/v1/products?limit=100${cursor}`, api));
+        for (const { productId, price, stock: own, variants } of page.items) {
+          const all = [{ variantId: null, stock: own }, ...variants];
+          for (const { variantId, stock: places } of all) {
+            shelves.push(...places.map((place) => ({ productId, variantId, ...place, currency: price.currency })));
+          }
+        }
+        if (page.next === null) return shelves;
+        cursor = `&cursor=${page.next}`;
+      }
+    },
+
+    /**
+     * Sends a checkout. What got no answer, and 429 and 503, are sent again under the same key: that is what the key
+     * is for.
+     */
+    async buy(token: string, key: string | undefined, body: string): Promise<Answer> {
+      const headers = { 'Content-Type': 'application/json', ...(key !== undefined && { 'Idempotency-Key': key }) };
+      for (let attempt = 1; ; attempt++) {
+        const answer = await call('/v1/checkouts', token, { method: 'POST', headers, body }).catch(asClosed);
+        const again = answer instanceof Error || answer.http === 503 || answer.http === 429;
+        if (!(answer instanceof Error) && (!again || attempt === ATTEMPTS)) return answer;
+        if (answer instanceof Error && (attempt === ATTEMPTS || key === undefined)) throw answer;
+        await sleep(FIRST_PAUSE_MS * 2 ** (attempt - 1));
+      }
+    },
+
+    cancel: (token: string, orderId: string) => call(`/v1/orders/${orderId}/cancel`, token, { method: 'POST' }),
+
+    /** Watches an order until it is no longer pending, at most `limitMs` milliseconds; answers how it is then. */
+    async watch(token: string, orderId: string, limitMs: number): Promise<Answer> {
+      const until = Date.now() + limitMs;
+      for (;;) {
+        const answer = await call(`/v1/orders/${orderId}`, token).catch(asClosed);
+        const over = !(answer instanceof Error) && answer.http === 200 && answer.body.status !== 'PENDING';
+        if (over || Date.now() >= until) {
+          if (answer instanceof Error) throw answer;
+          return answer;
+        }
+        await sleep(POLL_MS);
+      }
+    },
+  };
+}
+
+async function productsAt(url: URL): Promise<z.infer<typeof productPage>> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(REQUEST_LIMIT_MS) });
+    if (!response.ok) throw new Error(`it answers ${response.status}`);
+    return productPage.parse(await response.json());
+  } catch (error) {
+    throw asClosed(error, url.origin);
+  }
+}
+
+function asClosed(error: unknown, where: unknown = 'the API'): ShopIsClosed {
+  const { cause, message } = error instanceof Error ? error : new Error(String(error));
+  const reason = cause instanceof Error ? (cause.message === '' ? cause.name : cause.message) : message;
+  return new ShopIsClosed(`${String(where)} cannot be used (${reason}): is \`npm start\` running?`, { cause: error });
+}
