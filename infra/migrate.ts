@@ -127,6 +127,7 @@ const withoutFrames = (message: string): string => message.replace(/\n\s+0: [^]*
 /** Prisma's own lock gives up after ten seconds, less than a migration of a big table takes. */
 async function withLock<T>(name: DatabaseName, url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECTION_TIMEOUT_MS });
+  client.on('error', lostConnection);
   await client.connect();
   try {
     await client.query(`set lock_timeout = ${LOCK_WAIT_MS}`);
@@ -139,6 +140,9 @@ async function withLock<T>(name: DatabaseName, url: string, work: (client: pg.Cl
     await client.end();
   }
 }
+
+/** Without a listener a lost connection ends the process; the statement that waits on it tells whoever asked. */
+const lostConnection = (): void => undefined;
 
 async function readMigrations(folder: string): Promise<MigrationList> {
   const entries = await readdir(folder, { withFileTypes: true });

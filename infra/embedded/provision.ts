@@ -103,6 +103,8 @@ async function giveLogin(admin: pg.Client, role: string, password: string, more:
 
 async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url });
+  // Without a listener a lost connection ends the process; the next statement fails and tells whoever asked.
+  client.on('error', () => undefined);
   await client.connect();
   try {
     return await work(client);
