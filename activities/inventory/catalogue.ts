@@ -28,15 +28,16 @@ export async function lockCustomer(
       where o.user_id = ${customerId}::bigint and o.state = 'RESERVED'
       group by r.product_id
     ), asked as (
+      -- Wider than any column: a quantity that fits none is refused, not an error that is retried for ever.
       select "productId"::bigint as product_id, sum(quantity) as quantity
-      from jsonb_to_recordset(${JSON.stringify(lines)}::jsonb) as l("productId" text, quantity integer)
+      from jsonb_to_recordset(${JSON.stringify(lines)}::jsonb) as l("productId" text, quantity double precision)
       group by 1
     )
     select
       exists (select from users where id = ${customerId}::bigint and status = 'ACTIVE') as active,
       (select count(*)::integer from inventory_orders
        where user_id = ${customerId}::bigint and state = 'RESERVED') as open,
-      (select max(a.quantity + coalesce(h.quantity, 0))::integer from asked a left join held h using (product_id)) as units`;
+      (select max(a.quantity + coalesce(h.quantity, 0)) from asked a left join held h using (product_id)) as units`;
   const { active, open, units } = expectRow(rows);
   return { active, openCheckouts: open, mostUnits: units };
 }
