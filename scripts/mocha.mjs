@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { ROOT } from './root.mjs';
 
 const TEST_LIMIT_MS = 30_000;
-/** How long mocha's process may live on after its last test. */
 const EXIT_LIMIT_MS = 20_000;
 const POLL_MS = 500;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
-export const RESULTS = join(ROOT, 'test-results');
+/** Where the numbers go. A run inside a test gets a folder of its own, so that it cannot touch those of the outer run. */
+export const RESULTS = process.env.TEST_RESULTS_DIR ?? join(ROOT, 'test-results');
 
 /**
  * Runs one suite in a mocha process of its own, and believes only what the reporter wrote.
@@ -18,9 +18,11 @@ export const RESULTS = join(ROOT, 'test-results');
  * mocha's `--exit` is not used: it would hide a connection or worker that nobody closes. A process that does not end
  * by itself after its last test is killed and counts as a failure; the reporter names what was left open.
  *
+ * @param limitMs most milliseconds for the whole suite
+ * @param exitLimitMs how many milliseconds mocha's process may live on after its last test
  * @returns the reporter's totals, with `problems`: what went wrong outside of any test
  */
-export async function runMocha({ suite, files, options, limitMs }) {
+export async function runMocha({ suite, files, options, limitMs, exitLimitMs = EXIT_LIMIT_MS }) {
   mkdirSync(RESULTS, { recursive: true });
   const totalsFile = join(RESULTS, `${suite}.json`);
   rmSync(totalsFile, { force: true });
@@ -38,18 +40,18 @@ export async function runMocha({ suite, files, options, limitMs }) {
     stdio: 'inherit',
     env: { ...process.env, NODE_ENV: 'test' },
   });
-  const end = await endOf(child, totalsFile, limitMs);
+  const end = await endOf(child, totalsFile, limitMs, exitLimitMs);
   return totals(totalsFile, end);
 }
 
-function endOf(child, totalsFile, limitMs) {
+function endOf(child, totalsFile, limitMs, exitLimitMs) {
   const startedAt = Date.now();
   let finishedAt;
   let killedFor;
   const watch = setInterval(() => {
     if (finishedAt === undefined && existsSync(totalsFile)) finishedAt = Date.now();
-    const open = finishedAt !== undefined && Date.now() - finishedAt > EXIT_LIMIT_MS;
-    if (open) killedFor = `the process did not end within ${EXIT_LIMIT_MS / 1_000} s of its last test`;
+    const open = finishedAt !== undefined && Date.now() - finishedAt > exitLimitMs;
+    if (open) killedFor = `the process did not end within ${exitLimitMs / 1_000} s of its last test`;
     else if (Date.now() - startedAt > limitMs) killedFor = `no end after ${limitMs / 60_000} minutes`;
     if (killedFor) child.kill('SIGKILL');
   }, POLL_MS);

@@ -1,0 +1,42 @@
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { ensureInstalled } from './bootstrap.mjs';
+import { runChild } from './child.mjs';
+import { ROOT } from './root.mjs';
+
+/** Written by scripts/test.mjs from mocha's own numbers. */
+const TOTALS = join(ROOT, 'test-results', 'totals.json');
+
+await ensureInstalled({ quiet: false });
+const env = { ...process.env, CI: 'true' };
+const sum = { passed: 0, failed: 0 };
+
+if ((await runScript('check.mjs')) !== 0) fail('the static checks failed');
+await runTests();
+await runTests('long');
+if (sum.passed === 0) console.log('No test passed.');
+
+process.exitCode = sum.failed > 0 || sum.passed === 0 ? 1 : 0;
+console.log(`${sum.passed} passed, ${sum.failed} failed`);
+
+async function runTests(...suites) {
+  rmSync(TOTALS, { force: true });
+  const code = await runScript('test.mjs', ...suites);
+  const what = suites[0] ?? 'the suites of npm test';
+  if (!existsSync(TOTALS)) return fail(`${what} ended with exit code ${code} before the end`);
+  const { passed, failed } = JSON.parse(readFileSync(TOTALS, 'utf8'));
+  sum.passed += passed;
+  sum.failed += failed;
+  if (code !== 0 && failed === 0) fail(`${what} ended with exit code ${code}`);
+}
+
+function runScript(name, ...args) {
+  return runChild(process.execPath, [join(ROOT, 'scripts', name), ...args], { cwd: ROOT, env });
+}
+
+/** Something outside of any test went wrong: it counts as one failure. */
+function fail(reason) {
+  sum.failed += 1;
+  console.log(`FAILED: ${reason}`);
+}

@@ -1,0 +1,59 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+import { ERROR_CODES, httpStatusOf } from '../domain/errors.ts';
+
+const NOT_OURS = /(^|\/)(node_modules|dist|generated|test-results|coverage|\.git|\.data)\//;
+
+const problems: string[] = [];
+problems.push(...errorTable(), ...npmScripts(), ...(await relativeLinks()));
+for (const problem of problems) process.stdout.write(`${problem}\n`);
+process.exitCode = problems.length === 0 ? 0 : 1;
+
+/** Every code with its status is a row of docs/errors.md, and every row is a code. */
+function errorTable(): string[] {
+  const file = 'docs/errors.md';
+  const rows = [...read(file).matchAll(/^\| `([A-Z_]+)` +\| +(\d{3}) +\|/gm)];
+  const documented = new Map(rows.map(([, code, status]) => [String(code), Number(status)]));
+  const codes: readonly string[] = ERROR_CODES;
+  return [
+    ...ERROR_CODES.filter((code) => documented.get(code) !== httpStatusOf(code)).map(
+      (code) => `${file}: no row for ${code} with status ${httpStatusOf(code)}`,
+    ),
+    ...[...documented.keys()]
+      .filter((code) => !codes.includes(code))
+      .map((code) => `${file}: ${code} is no error code`),
+    ...(documented.size === rows.length ? [] : [`${file}: a code has two rows`]),
+  ];
+}
+
+/** Every `npm run <script>` that README.md tells people to type exists. */
+function npmScripts(): string[] {
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };
+  const used = [...read('README.md').matchAll(/npm run ([a-z][a-z:-]*)/g)].map(([, name]) => String(name));
+  const unknown = used.filter((name) => scripts[name] === undefined);
+  return [...new Set(unknown)].map((name) => `README.md: there is no script ${name}`);
+}
+
+/** Every relative link of every Markdown file leads to a file or folder. */
+async function relativeLinks(): Promise<string[]> {
+  const files = (await readdir('.', { recursive: true })).filter(
+    (name) => name.endsWith('.md') && !NOT_OURS.test(name),
+  );
+  return files.flatMap((file) => {
+    const prose = read(file).replace(/^```[\s\S]*?^```/gm, '');
+    const links = [...prose.matchAll(/\]\(([^)\s]+)(?: "[^"]*")?\)/g)].map(([, target]) => String(target));
+    return links
+      .filter((target) => !/^([a-z]+:|#)/i.test(target))
+      .map((target) => decodeURIComponent(target.split('#')[0] ?? ''))
+      .filter((target) => !existsSync(join(target.startsWith('/') ? '.' : dirname(file), target)))
+      .map((target) => `${file}: the link to ${target} leads nowhere`);
+  });
+}
+
+function read(file: string): string {
+  if (existsSync(file)) return readFileSync(file, 'utf8');
+  problems.push(`${file} is missing`);
+  return '';
+}

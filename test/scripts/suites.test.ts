@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+
+type Run = { suite: string; files: string[] };
+type Suites = {
+  suiteOf: (file: string) => string | undefined;
+  plan: (args: string[], files: string[]) => { runs: Run[]; options: string[]; filtered: boolean };
+};
+
+const FILES = [
+  'test/domain/money.test.ts',
+  'test/infra/postgres.int.test.ts',
+  'test/workflows/replay.test.ts',
+  'test/e2e/shop.e2e.test.ts',
+  'test/e2e/soak.long.test.ts',
+];
+
+describe('the plan of a test run', () => {
+  let suites: Suites;
+
+  before(async () => {
+    // The scripts run before anything is installed, so they are plain JavaScript without types.
+    const file: string = new URL('../../scripts/suites.mjs', import.meta.url).href;
+    suites = (await import(file)) as Suites;
+  });
+
+  it('puts every test file into one suite by its name', () => {
+    assert.deepEqual(FILES.map(suites.suiteOf), ['unit', 'int', 'replay', 'e2e', 'long']);
+    assert.equal(suites.suiteOf('test/support/servers.ts'), undefined);
+  });
+
+  it('runs every suite but the long one when nothing is asked for', () => {
+    const { runs, filtered } = suites.plan([], FILES);
+
+    assert.deepEqual(
+      runs.map(({ suite, files }) => [suite, files.length]),
+      [
+        ['unit', 1],
+        ['int', 1],
+        ['replay', 1],
+        ['e2e', 1],
+      ],
+    );
+    assert.equal(filtered, false);
+  });
+
+  it('keeps a suite that was asked for and has no file, so that its emptiness can be reported', () => {
+    assert.deepEqual(suites.plan(['long'], []).runs, [{ suite: 'long', files: [] }]);
+  });
+
+  it('finds the suites of the files that are named, the long one too', () => {
+    const { runs, filtered } = suites.plan(['--', './test/e2e/soak.long.test.ts'], FILES);
+
+    assert.deepEqual(runs, [{ suite: 'long', files: ['test/e2e/soak.long.test.ts'] }]);
+    assert.equal(filtered, true);
+  });
+
+  it("hands everything else to mocha, option's values too", () => {
+    const { options, runs } = suites.plan(['unit', '--grep', 'rounds up'], FILES);
+
+    assert.deepEqual(options, ['--grep', 'rounds up']);
+    assert.deepEqual(runs, [{ suite: 'unit', files: ['test/domain/money.test.ts'] }]);
+  });
+
+  it('refuses a file that does not exist instead of running nothing', () => {
+    assert.throws(() => suites.plan(['test/domain/monye.test.ts'], FILES), /is not a test file/);
+  });
+});
