@@ -1,6 +1,7 @@
 import type { Money } from '../domain/money.ts';
 import type { SqlTransaction } from '../infra/databases.ts';
 import type { Charge, ChargeStatus } from '../infra/payment-gateway/port.ts';
+import { safeNumber } from '../infra/rows.ts';
 
 /** A charge as a caller sees it. */
 export type ChargeJson = Charge & Readonly<{ orderId: string; amount: Money }>;
@@ -42,7 +43,8 @@ export async function lockCharge(tx: SqlTransaction, id: string): Promise<Locked
     select id, order_id as "orderId", amount, currency, status, captured_amount as "capturedAmount",
       captured_currency as "capturedCurrency", refunded_amount as "refundedAmount", decline_code as "declineCode",
       confirm_attempts as "confirmAttempts",
-      greatest(0, ceil(extract(epoch from due_at - clock_timestamp()) * 1000))::integer as "dueInMs"
+      case when due_at is not null
+        then greatest(0, ceil(extract(epoch from due_at - clock_timestamp()) * 1000))::integer end as "dueInMs"
     from charges where id = ${id} for update`;
   if (row?.dueInMs !== 0) return row && chargeOf(row);
   await captureDue(tx, [id]);
@@ -134,14 +136,14 @@ function chargeOf(row: Row): LockedCharge {
   const captured =
     capturedAmount === null || capturedCurrency === null
       ? null
-      : { minor: Number(capturedAmount), currency: capturedCurrency };
+      : { minor: safeNumber(capturedAmount), currency: capturedCurrency };
   return {
     providerId: row.id,
     orderId: row.orderId,
-    amount: { minor: Number(row.amount), currency: row.currency },
+    amount: { minor: safeNumber(row.amount), currency: row.currency },
     status: row.status,
     captured,
-    refundedMinor: Number(row.refundedAmount),
+    refundedMinor: safeNumber(row.refundedAmount),
     declineCode: row.declineCode,
     confirmAttempts: row.confirmAttempts,
     dueInMs: row.dueInMs,

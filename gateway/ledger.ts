@@ -1,5 +1,6 @@
 import type { Money } from '../domain/money.ts';
 import type { Databases } from '../infra/databases.ts';
+import { safeNumber } from '../infra/rows.ts';
 import { captureAllDue } from './charges.ts';
 
 export type LedgerEntryJson = Readonly<{
@@ -31,7 +32,7 @@ export async function readLedger(
     providerId: row.chargeId,
     orderId: row.orderId,
     type: row.type,
-    amount: { minor: Number(row.amount), currency: row.currency },
+    amount: { minor: safeNumber(row.amount), currency: row.currency },
     refundKey: row.refundKey,
     createdAt: row.createdAt.toISOString(),
   }));

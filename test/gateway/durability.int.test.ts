@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { freshDatabases, query, type TestDatabases } from '../support/databases.ts';
+import { call, callsOf, type GatewayProcess, startProcess, stopProcess, won } from './running-gateway.ts';
+
+const CAPTURED = [['CAPTURE', 39_000, 'KRW']];
+
+describe('the process of the simulated gateway', function () {
+  this.timeout(120_000);
+  let databases: TestDatabases;
+  const started: GatewayProcess[] = [];
+  const start = async (env: NodeJS.ProcessEnv = {}) => {
+    const gateway = await startProcess(databases.urls.gateway, env);
+    started.push(gateway);
+    return { gateway, calls: callsOf(gateway.url) };
+  };
+
+  before(async () => {
+    databases = await freshDatabases();
+  });
+  afterEach(async () => {
+    await Promise.all(started.splice(0).map((gateway) => stopProcess(gateway, 'SIGKILL')));
+  });
+
+  after(() => databases.drop());
+
+  it('keeps ledger, charges and stored answers over a restart, and ends cleanly when asked', async () => {
+    const { gateway, calls } = await start();
+    assert.deepEqual((await call(gateway.url, 'GET', '/healthz')).body, { status: 'ok' });
+    const charge = await calls.prepare();
+    const confirmed = await calls.confirm(charge, 'tok_ok');
+    const refunded = await calls.refund(charge, 'r-restart', won(4_000));
+    assert.equal(await stopProcess(gateway, 'SIGTERM'), 0);
+
+    const { calls: later } = await start();
+    assert.deepEqual(await later.prepare(won(39_000), charge.orderId), charge);
+    assert.deepEqual((await later.confirm(charge, 'tok_ok')).body, confirmed.body);
+    assert.deepEqual((await later.refund(charge, 'r-restart', won(4_000))).body, refunded.body);
+    assert.deepEqual(await later.lookup(charge), { ...charge, ...refunded.body });
+    assert.deepEqual(await later.moved(charge), [...CAPTURED, ['REFUND', 4_000, 'KRW']]);
+  });
+
+  it('killed between commit and answer, tells the repeat what was stored', async () => {
+    const { gateway, calls } = await start();
+    const charge = await calls.prepare();
+    await calls.script({ route: 'confirm', kind: 'hold' });
+    const unanswered = assert.rejects(calls.confirm(charge, 'tok_ok'));
+    await calls.untilHeld();
+    await stopProcess(gateway, 'SIGKILL');
+    await unanswered;
+
+    const { calls: later } = await start();
+    assert.deepEqual(await later.moved(charge), CAPTURED);
+    assert.equal((await later.confirm(charge, 'tok_ok')).body['status'], 'captured');
+    assert.deepEqual(await later.moved(charge), CAPTURED);
+  });
+
+  it('killed while a slow charge is processing, still captures it once, and its key is free again', async () => {
+    const { gateway, calls } = await start();
+    const charge = await calls.prepare();
+    const unanswered = assert.rejects(calls.confirm(charge, 'tok_slow'));
+    while ((await calls.lookup(charge)).status !== 'processing') await sleep(20);
+    await stopProcess(gateway, 'SIGKILL');
+    await unanswered;
+
+    const { calls: later } = await start();
+    assert.equal((await later.confirm(charge, 'tok_slow')).body['status'], 'captured');
+    assert.deepEqual(await later.moved(charge), CAPTURED);
+  });
+
+  it('ends within seconds although an answer is held back', async () => {
+    const { gateway, calls } = await start();
+    const charge = await calls.prepare();
+    await calls.script({ route: 'confirm', kind: 'hold' });
+    const unanswered = assert.rejects(calls.confirm(charge, 'tok_ok'));
+    await calls.untilHeld();
+    const since = Date.now();
+    assert.equal(await stopProcess(gateway, 'SIGTERM'), 0);
+    assert.ok(Date.now() - since < 5_000);
+    await unanswered;
+  });
+
+  it('owns a ledger that nobody can change, not even the owner of its tables', async () => {
+    const { calls } = await start();
+    const charge = await calls.prepare();
+    await calls.confirm(charge, 'tok_ok');
+    for (const sql of [
+      'update ledger_entries set amount = 1',
+      'delete from ledger_entries',
+      'truncate ledger_entries',
+    ]) {
+      await assert.rejects(query(databases.urls.gateway, sql), /permission denied/);
+      await assert.rejects(query(databases.adminUrl('gateway'), sql), /ledger_entries is append-only/);
+    }
+    const over = 'update charges set refunded_amount = captured_amount + 1';
+    await assert.rejects(query(databases.urls.gateway, over), /chk_charges_refunded/);
+    assert.deepEqual(await calls.moved(charge), CAPTURED);
+  });
+
+  it('has no /faults in production', async () => {
+    const { gateway } = await start({ NODE_ENV: 'production' });
+    const body = { route: 'confirm', kind: 'hold' };
+    assert.equal((await call(gateway.url, 'PUT', '/faults', { body })).status, 404);
+  });
+});
