@@ -10,7 +10,7 @@ import { openSystem, type System } from '../infra/embedded/supervisor/system.ts'
 import { type Endpoints, findEndpoints } from '../infra/endpoints.ts';
 import { configOrExit } from '../infra/process.ts';
 import { developmentTokens } from '../infra/tokens.ts';
-import { startTasks } from './start/steps.ts';
+import { startTasks, StepFailed } from './start/steps.ts';
 import { summary } from './start/summary.ts';
 import { openTerminal, type Terminal } from './start/terminal.ts';
 
@@ -42,7 +42,7 @@ async function main(options: Options): Promise<void> {
     terminal.print(summary(endpoints, config.dataDir, (Date.now() - began) / 1000));
   } catch (error) {
     if (system.stopping()) return; // the signal's handler ends the process
-    terminal.say(`npm start: ${messageOf(error)}`);
+    terminal.say(`npm start: ${messageOf(error instanceof StepFailed ? error.cause : error)}`);
     await system.stop();
     process.exit(1);
   }
@@ -79,8 +79,7 @@ async function runSteps(system: System, options: Options, terminal: Terminal): P
   const release = process.stdout.isTTY ? terminal.hold() : () => undefined;
   const tasks = new Listr(startTasks(system, options), {
     registerSignalListeners: false, // we have our own: listr2's end the process at once
-    rendererOptions: { collapseSubtasks: false, showErrorMessage: false },
-    fallbackRendererOptions: { showErrorMessage: false },
+    rendererOptions: { collapseSubtasks: false },
   });
   try {
     await tasks.run();

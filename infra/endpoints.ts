@@ -7,6 +7,9 @@ import type { Config } from './config.ts';
 
 const FILE = 'endpoints.json';
 
+/** A name that no file has: Temporal's libraries take a missing configuration file for an empty one. */
+export const NO_PROFILE = 'no-temporal-profile.toml';
+
 const endpointsSchema = z.object({
   /** Base URL of the HTTP API, without a slash at the end. */
   api: z.string(),
@@ -107,11 +110,15 @@ export function withEndpoints(config: Config, endpoints: Endpoints | undefined):
  * undefined when the caller's own environment names a server or nothing is running, so that the usual rules apply.
  */
 export function temporalEnvironment(
-  config: Pick<Config, 'externalTemporal'>,
+  config: Pick<Config, 'externalTemporal' | 'dataDir'>,
   endpoints: Endpoints | undefined,
 ): Record<string, string> | undefined {
   if (config.externalTemporal || endpoints === undefined) return undefined;
-  return { TEMPORAL_ADDRESS: endpoints.temporalAddress, TEMPORAL_NAMESPACE: endpoints.namespace };
+  return {
+    TEMPORAL_ADDRESS: endpoints.temporalAddress,
+    TEMPORAL_NAMESPACE: endpoints.namespace,
+    TEMPORAL_CONFIG_FILE: join(config.dataDir, NO_PROFILE), // the user's own profile must not add TLS or a key
+  };
 }
 
 function parseJson(text: string): unknown {

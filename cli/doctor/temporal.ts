@@ -10,7 +10,7 @@ const LIMIT_MS = 5_000;
 export function loadTemporal(config: Config, running: Endpoints | undefined) {
   const variables = temporalEnvironment(config, running);
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig(
-    variables === undefined ? {} : { overrideEnvVars: variables, disableFile: true },
+    variables === undefined ? {} : { overrideEnvVars: variables },
   );
   return {
     address: connectionOptions.address ?? '127.0.0.1:7233',

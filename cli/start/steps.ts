@@ -134,17 +134,22 @@ function temporalSteps(system: System): Step[] {
   ];
 }
 
+/** A failed step: the display shows that it failed, and the reason (`cause`) is told once, at the end. */
+export class StepFailed extends Error {}
+
 function taskOf(system: System, { title, run }: Step): ListrTask {
   return {
     title,
     task: async (_context, task) => {
-      if (system.stopping()) throw new Error('stopped while starting');
-      const detail = await system.unlessStopping(
-        run((line) => {
-          task.output = line;
-        }),
-      );
-      task.title = `${title}: ${detail}`;
+      const report = (line: string) => {
+        task.output = line;
+      };
+      try {
+        const detail = await system.unlessStopping(run(report));
+        task.title = `${title}: ${detail}`;
+      } catch (cause) {
+        throw new StepFailed(system.stopping() ? 'stopped' : 'see below', { cause });
+      }
     },
   };
 }

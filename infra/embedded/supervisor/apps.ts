@@ -1,6 +1,6 @@
 import { choosePort } from '../ports.ts';
 import { startChild } from './child.ts';
-import { partEnvironment, temporalVariables } from './environment.ts';
+import { partEnvironment } from './environment.ts';
 import type { RunningPart } from './part.ts';
 import type { PartName, System } from './system.ts';
 
@@ -20,7 +20,7 @@ export async function startGateway(system: System): Promise<string> {
     variable: 'GATEWAY_PORT',
     note: say,
   });
-  const env = partEnvironment(config, found.databases, ['gateway'], { GATEWAY_PORT: String(port) });
+  const env = partEnvironment(config, found, ['gateway'], { GATEWAY_PORT: String(port) });
   const { url } = await keepChild(system, 'gateway', 'gateway/server', env);
   found.gatewayUrl = url ?? `http://${config.host}:${port}`;
   return found.gatewayUrl;
@@ -29,8 +29,7 @@ export async function startGateway(system: System): Promise<string> {
 /** Starts all Temporal workers in one process. */
 export async function startWorkers(system: System, gatewayUrl: string): Promise<void> {
   const { config, found } = system;
-  const env = partEnvironment(config, found.databases, ['platform', 'order', 'payment'], {
-    ...temporalVariables(found.temporal),
+  const env = partEnvironment(config, found, ['platform', 'order', 'payment'], {
     GATEWAY_URL: gatewayUrl,
   });
   await keepChild(system, 'workers', 'workers/main', env);
@@ -45,8 +44,7 @@ export async function startApi(system: System): Promise<string> {
     variable: 'PORT',
     note: say,
   });
-  const env = partEnvironment(config, found.databases, ['platform', 'order'], {
-    ...temporalVariables(found.temporal),
+  const env = partEnvironment(config, found, ['platform', 'order'], {
     PORT: String(port),
   });
   const { url } = await keepChild(system, 'api', 'api/server', env);

@@ -34,7 +34,8 @@ export type ChildOptions = Readonly<{
  */
 export async function startChild(options: ChildOptions, aborted: AbortSignal): Promise<RunningPart> {
   const { name, entry, env, logFile, warn, readyLimitMs, spawned } = options;
-  const log = openLogFile(logFile, warn);
+  let early: string[] | undefined = []; // a failure tells them itself
+  const log = openLogFile(logFile, (line) => (early === undefined ? warn(line) : early.push(line)));
   const child = spawn(process.execPath, [...LOADER, join(ROOT, `${entry}${EXTENSION}`)], {
     cwd: ROOT,
     env,
@@ -49,6 +50,8 @@ export async function startChild(options: ChildOptions, aborted: AbortSignal): P
 
   const outcome = await firstOf(child, ended, readyLimitMs, aborted);
   if ('ready' in outcome) {
+    early.forEach(warn);
+    early = undefined;
     void ended.then(() => log.close());
     return running(child, child.pid, ended, outcome.ready.url);
   }

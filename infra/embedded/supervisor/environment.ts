@@ -1,6 +1,7 @@
-import { devNull } from 'node:os';
+import { join } from 'node:path';
 
 import { type Config, ConfigError, type DatabaseName, DATABASES, inheritedEnvironment } from '../../config.ts';
+import { NO_PROFILE } from '../../endpoints.ts';
 
 export type DatabaseUrls = Readonly<Partial<Record<DatabaseName, string>>>;
 
@@ -37,34 +38,39 @@ export function externalDatabases(config: Config): Readonly<Record<DatabaseName,
  */
 export function partEnvironment(
   config: Config,
-  urls: DatabaseUrls,
+  { databases, temporal }: Readonly<{ databases: DatabaseUrls; temporal: TemporalPlace }>,
   own: readonly DatabaseName[],
   more: Readonly<Record<string, string>>,
 ): Record<string, string> {
-  const databases = own.map((name) => {
-    const url = urls[name];
+  const credentials = own.map((name) => {
+    const url = databases[name];
     if (url === undefined) throw new ConfigError(`${variableOf(name)} is not set.`);
     return [variableOf(name), url] as const;
   });
   return {
-    ...inheritedEnvironment(),
+    ...withTemporal(inheritedEnvironment(), temporal, config),
     DATA_DIR: config.dataDir,
     HOST: config.host,
-    ...Object.fromEntries(databases),
+    ...Object.fromEntries(credentials),
     ...more,
   };
 }
 
-/** Temporal's standard environment. For the embedded server the user's own profiles must not add TLS or a key. */
-export function temporalVariables({ embeddedAddress, uiUrl }: TemporalPlace): Record<string, string> {
+/** Temporal's standard environment. For the embedded server the user's own profile must not add TLS or a key. */
+function withTemporal(
+  inherited: Record<string, string>,
+  { embeddedAddress, uiUrl }: TemporalPlace,
+  { dataDir }: Config,
+) {
   const ui: Record<string, string> = uiUrl === undefined ? {} : { TEMPORAL_UI_URL: uiUrl };
-  if (embeddedAddress === undefined) return ui;
+  if (embeddedAddress === undefined) return { ...inherited, ...ui };
+  const others = Object.entries(inherited).filter(([name]) => !name.startsWith('TEMPORAL_'));
   return {
+    ...Object.fromEntries(others),
     ...ui,
     TEMPORAL_ADDRESS: embeddedAddress,
     TEMPORAL_NAMESPACE: EMBEDDED_NAMESPACE,
-    TEMPORAL_CONFIG_FILE: devNull,
-    TEMPORAL_PROFILE: '',
+    TEMPORAL_CONFIG_FILE: join(dataDir, NO_PROFILE),
   };
 }
 
