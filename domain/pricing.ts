@@ -53,6 +53,8 @@ export function priceCart(
   }
   const total = { minor: priced.reduce((sum, { lineTotal }) => sum + lineTotal.minor, 0), currency };
   if (!Number.isSafeInteger(total.minor)) return { code: 'AMOUNT_OUT_OF_RANGE', message: 'the total is too large' };
+  // Nothing to charge means that no gateway can be asked.
+  if (total.minor === 0) return { code: 'AMOUNT_OUT_OF_RANGE', message: 'the total must be more than nothing' };
   if (expectedTotal !== null && !sameMoney(expectedTotal, total)) {
     return { code: 'PRICE_CHANGED', message: 'the total is no longer what was expected', detail: { total } };
   }

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+
+import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { type Child, startChild } from '../support/child.ts';
+import { eventually } from '../support/eventually.ts';
+import { factsOf, leakedStock } from '../support/saga-facts.ts';
+import { startSystem, type TestSystem } from '../support/system.ts';
+import { tcpProxy } from '../support/tcp-proxy.ts';
+
+const MUG = { productId: '101', variantId: '1011', quantity: 1 };
+
+describe('a checkout whose servers are killed', function () {
+  this.timeout(240_000);
+  let system: TestSystem;
+
+  before(async () => {
+    system = await startSystem();
+  });
+  after(() => system.stop());
+
+  const place = async (): Promise<string> => {
+    const { status, body } = await system.shop.place({ items: [MUG], prefer: 'respond-async' });
+    assert.equal(status, 202);
+    return String(body['orderId']);
+  };
+  const completes = async (orderId: string): Promise<void> => {
+    const result: unknown = await system.temporal.workflow.getHandle(checkoutWorkflowId(orderId)).result();
+    assert.deepEqual(result, { status: 'COMPLETED' });
+    const { header, ledger, order, payment, gateway } = await factsOf(system, orderId);
+    assert.deepEqual([header, order?.status, payment?.status], ['COMMITTED', 'PAID', 'CAPTURED']);
+    assert.deepEqual(
+      ledger.map(({ type }) => type),
+      ['RESERVED', 'COMMITTED'],
+    );
+    assert.equal(gateway.length, 1, 'one charge');
+    assert.deepEqual(await leakedStock(system), []);
+  };
+  /** Kills the worker, lets a new one finish the order, and stops it. */
+  const replaceWorker = async (killed: Child, orderId: string): Promise<void> => {
+    await killed.kill();
+    const next = await system.startWorkers();
+    await completes(orderId);
+    await next.stop();
+  };
+
+  it('is finished by a new worker when the first was killed after the reservation had committed', async () => {
+    const url = new URL(system.env['PLATFORM_DATABASE_URL'] ?? '');
+    const proxy = await tcpProxy(Number(url.port));
+    url.port = String(proxy.port);
+    const worker = await startChild('workers/main.ts', { ...system.env, PLATFORM_DATABASE_URL: url.href });
+    const committed = proxy.muteAfter('COMMIT');
+    const orderId = await place();
+    await committed;
+    await eventually('the reservation is visible', async () => {
+      const { header } = await factsOf(system, orderId);
+      return header === 'RESERVED' ? header : undefined;
+    });
+    await replaceWorker(worker, orderId);
+    await proxy.close();
+  });
+
+  it('is finished by a new worker, with one charge, when the first was killed after the gateway had charged', async () => {
+    const worker = await system.startWorkers();
+    await fetch(`${system.gatewayUrl}/faults`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ route: 'confirm', times: 1, kind: 'hold', ms: 60_000 }),
+    });
+    const orderId = await place();
+    await eventually('the gateway has charged', async () => {
+      const { gateway } = await factsOf(system, orderId);
+      return gateway.length > 0 ? gateway : undefined;
+    });
+    await replaceWorker(worker, orderId);
+  });
+
+  it('is finished by a new worker when the first was killed before the order was marked paid', async () => {
+    const worker = await system.startWorkers();
+    // Whoever holds the decision row holds up the step: the worker is killed inside its transaction.
+    const holder = await system.connect('order');
+    await fetch(`${system.gatewayUrl}/faults`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ route: 'confirm', times: 1, kind: 'hold', ms: 60_000 }),
+    });
+    const orderId = await place();
+    await eventually('the gateway has charged', async () => {
+      const { gateway } = await factsOf(system, orderId);
+      return gateway.length > 0 ? gateway : undefined;
+    });
+    await holder.query('begin');
+    await holder.query('select from order_marks where order_id = $1 for update', [orderId]);
+    await fetch(`${system.gatewayUrl}/faults`, { method: 'DELETE' });
+    await eventually('markOrderPaid waits for the row', async () => {
+      const waiting = await system.query('order', 'select from pg_locks where not granted');
+      return waiting.length > 0 ? waiting : undefined;
+    });
+    assert.equal((await factsOf(system, orderId)).payment?.status, 'CAPTURED');
+    assert.equal((await factsOf(system, orderId)).order?.status, 'PENDING');
+    await worker.kill();
+    await holder.query('rollback');
+    await replaceWorker(worker, orderId);
+  });
+
+  it('is finished after Temporal itself was killed and started again on its file', async () => {
+    const worker = await system.startWorkers();
+    const orderIds = await Promise.all(Array.from({ length: 10 }, place));
+    await system.crashTemporal();
+    for (const orderId of orderIds) await completes(orderId);
+    assert.equal(await worker.stop(), 0);
+  });
+});

@@ -1,0 +1,108 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { Client as TemporalClient, Connection } from '@temporalio/client';
+import { Client as PgClient, type QueryResultRow } from 'pg';
+
+import { type DatabaseName, inheritedEnvironment, readConfig } from '../../infra/config.ts';
+import { type EmbeddedTemporalServer, startTemporal } from '../../infra/embedded/temporal-server.ts';
+import { developmentTokens } from '../../infra/tokens.ts';
+import { type Child, startChild } from './child.ts';
+import { freshDatabases } from './databases.ts';
+import { serverFolder, temporalCliPath } from './servers.ts';
+import { type ShopClient, shopClient } from './shop-client.ts';
+
+/** The whole system as real processes on one machine: databases, Temporal, gateway, API, and workers on demand. */
+export type TestSystem = Readonly<{
+  shop: ShopClient;
+  gatewayUrl: string;
+  temporalAddress: string;
+  temporal: TemporalClient;
+  cliPath: string;
+  /** All workers in one process, or only those that are named. */
+  startWorkers: (...names: string[]) => Promise<Child>;
+  /** The environment that every process gets; for those that a test starts by itself. */
+  env: Readonly<Record<string, string>>;
+  /** SIGKILLs Temporal and starts it again on its file and port. */
+  crashTemporal: (whileDown?: () => Promise<void>) => Promise<void>;
+  /** Reads as the superuser, past every grant. */
+  query: <T extends QueryResultRow>(database: DatabaseName, text: string, values?: unknown[]) => Promise<T[]>;
+  /** A connection of its own, for tests that hold a lock. Ended with the system. */
+  connect: (database: DatabaseName) => Promise<PgClient>;
+  stop: () => Promise<void>;
+}>;
+
+/** @param options `env` is added to that of every process */
+export async function startSystem(options: { env?: Record<string, string> } = {}): Promise<TestSystem> {
+  const folder = await serverFolder();
+  const databases = await freshDatabases({ seed: true });
+  const cliPath = await temporalCliPath();
+  const dbFile = join(folder, 'temporal.db');
+  let server: EmbeddedTemporalServer = await startTemporal({ cliPath, dbFile, port: 0, uiPort: false });
+  const temporalAddress = server.address;
+  const children: Child[] = [];
+  const clients: PgClient[] = [];
+
+  const base = {
+    ...inheritedEnvironment(),
+    NODE_ENV: 'test',
+    LOG_LEVEL: 'warn',
+    DATA_DIR: folder,
+    PORT: '0',
+    GATEWAY_PORT: '0',
+    TEMPORAL_ADDRESS: temporalAddress,
+    ...Object.fromEntries(
+      Object.entries(databases.urls).map(([name, url]) => [`${name.toUpperCase()}_DATABASE_URL`, url]),
+    ),
+    ...options.env,
+  };
+  const started = async (script: string, env: Record<string, string>, args?: string[]): Promise<Child> => {
+    const child = await startChild(script, env, args);
+    children.push(child);
+    return child;
+  };
+  const gateway = await started('gateway/server.ts', base);
+  const env = { ...base, GATEWAY_URL: gateway.url };
+  const api = await started('api/server.ts', env);
+
+  const connect = async (database: DatabaseName): Promise<PgClient> => {
+    const client = new PgClient({ connectionString: databases.adminUrl(database) });
+    client.on('error', () => undefined); // cut off when its database is dropped at the end
+    await client.connect();
+    clients.push(client);
+    return client;
+  };
+  const readers = new Map<DatabaseName, Promise<PgClient>>();
+  const reader = (database: DatabaseName): Promise<PgClient> => {
+    const known = readers.get(database) ?? connect(database);
+    readers.set(database, known);
+    return known;
+  };
+  const connection = Connection.lazy({ address: temporalAddress });
+
+  return {
+    shop: shopClient(api.url, await developmentTokens(readConfig(env))),
+    gatewayUrl: gateway.url,
+    temporalAddress,
+    temporal: new TemporalClient({ connection }),
+    cliPath,
+    env,
+    startWorkers: (...names) => started('workers/main.ts', env, names),
+    async crashTemporal(whileDown) {
+      process.kill(server.pid, 'SIGKILL');
+      await whileDown?.();
+      const port = Number(temporalAddress.split(':')[1]);
+      server = await startTemporal({ cliPath, dbFile, port, uiPort: false });
+    },
+    query: async (database, text, values) => (await (await reader(database)).query(text, values)).rows as never,
+    connect,
+    async stop() {
+      await connection.close();
+      await Promise.all(children.map((child) => child.stop()));
+      await server.stop();
+      await Promise.all(clients.map((client) => client.end()));
+      await databases.drop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
