@@ -15,27 +15,6 @@ $$;
 revoke all on schema public from public;
 grant usage on schema public to commerce_bus;
 alter default privileges in schema public grant select, insert, update, delete on tables to commerce_bus;
--- The service's event store. Kept for rebuilds, so not partitioned: a UNIQUE across partitions is impossible.
-create table outbox (
-  id bigint generated always as identity primary key,
-  event_id uuid not null unique,
-  type varchar(100) not null,
-  aggregate_type varchar(50) not null,
-  aggregate_id varchar(255) not null,
-  aggregate_version bigint not null check (aggregate_version >= 1),
-  envelope jsonb not null,
-  created_at timestamptz not null default now(),
-  published_at timestamptz,
-  constraint uk_outbox_aggregate unique (aggregate_type, aggregate_id, aggregate_version)
-);
-create index ix_outbox_unpublished on outbox (id) where published_at is null;
-
--- A relay holds a partition of aggregates until `until`; an expired lease may be stolen.
-create table outbox_leases (
-  partition integer primary key check (partition >= 0),
-  holder varchar(100) not null,
-  until timestamptz not null
-);
 
 -- The log of the embedded bus. Delivery is at least once, so an event may be here twice: only the position is unique.
 create table event_log (
