@@ -6,14 +6,15 @@ import pLimit from 'p-limit';
 import { type Config, ConfigError, readConfig } from '../infra/config.ts';
 import { findEndpoints, NothingIsRunning, readEndpoints } from '../infra/endpoints.ts';
 import { signToken } from '../infra/tokens.ts';
+import { users } from '../prisma/seed/catalogue.ts';
 import { progressBar } from './demo/progress.ts';
 import { seededRandom } from './demo/random.ts';
 import { reportOf, surprises, type Visited } from './demo/report.ts';
 import { mixOf, type Scenario, SCENARIOS, type Visit } from './demo/scenarios.ts';
 import { openShop, type Shelf, ShopIsClosed } from './demo/shop.ts';
 
-/** Seeded users that shop. */
-const CUSTOMERS = ['1', '2', '3', '4', '5'];
+/** How many seeded users shop. */
+const CUSTOMERS = 5;
 /** So much of a shelf must be left for it to count as well filled. */
 const WELL_FILLED = 50;
 
@@ -98,7 +99,9 @@ async function tokensOf(config: Config, given: readonly string[]): Promise<reado
   if (endpoints === undefined || config.jwt.jwksUrl !== undefined) {
     throw new ConfigError('whose orders are these? Give --token, or set API_TOKENS to tokens of customers.');
   }
-  return Promise.all(CUSTOMERS.map((sub) => signToken(config, { sub, role: 'customer', expires: '1h' })));
+  const customers = users().filter(({ status }) => status === 'ACTIVE');
+  const ids = customers.slice(0, CUSTOMERS).map(({ id }) => String(id));
+  return Promise.all(ids.map((sub) => signToken(config, { sub, role: 'customer', expires: '1h' })));
 }
 
 /** Shelves that many shoppers can take from, of the currency that most of them have: a cart has one. */

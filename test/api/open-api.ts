@@ -1,0 +1,58 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { Client, Connection } from '@temporalio/client';
+import { pino } from 'pino';
+import supertest from 'supertest';
+
+import { createApp } from '../../api/app.ts';
+import { type Config, readConfig } from '../../infra/config.ts';
+import { openOrder, openPlatform } from '../../infra/databases.ts';
+import { developmentTokens, tokenVerifier } from '../../infra/tokens.ts';
+import { freshDatabases } from '../support/databases.ts';
+
+export type OpenApi = Awaited<ReturnType<typeof openApi>>;
+
+/** The app on databases of its own, without a socket. Its log lines are kept for whoever looks for leaks. */
+export async function openApi(
+  temporalAddress: string,
+  { settings = {}, platformUrl }: Readonly<{ settings?: Partial<Config>; platformUrl?: string }> = {},
+) {
+  const databases = await freshDatabases({ seed: true });
+  const dataDir = await mkdtemp(join(tmpdir(), 'commerce-saga-api-'));
+  const config = { ...readConfig({ DATA_DIR: dataDir }), ...settings };
+  const platform = openPlatform(platformUrl ?? databases.urls.platform, { poolSize: 5 });
+  const order = openOrder(databases.urls.order, { poolSize: 5 });
+  const connection = Connection.lazy({ address: temporalAddress });
+  const client = new Client({ connection });
+  const lines: string[] = [];
+  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
+  const links = { temporalUiUrl: 'http://temporal.test', namespace: 'default' };
+  const temporal = { client, connection, namespace: 'default' };
+  const verify = await tokenVerifier(config);
+  const app = createApp({ config, databases: { platform, order }, temporal, verify, links, log });
+
+  return {
+    app,
+    config,
+    client,
+    platform,
+    order,
+    logged: () => lines.join(''),
+    http: supertest(app),
+    tokens: await developmentTokens(config),
+    async close() {
+      await Promise.all([platform.$disconnect(), order.$disconnect(), connection.close()]);
+      await databases.drop();
+      await rm(dataDir, { recursive: true });
+    },
+  };
+}
+
+export const COASTER = { productId: '102', quantity: 1 };
+export const cart = (more: object = {}) => ({
+  items: [COASTER],
+  payment: { method: 'card', token: 'tok_ok' },
+  ...more,
+});
