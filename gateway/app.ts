@@ -25,7 +25,7 @@ export type GatewaySettings = Readonly<{
   failures: number;
 }>;
 
-export const DEFAULT_SETTINGS: GatewaySettings = { keyTtlMs: 86_400_000, slowMs: 3_000, hangMs: 30_000, failures: 2 };
+const DEFAULT_SETTINGS: GatewaySettings = { keyTtlMs: 86_400_000, slowMs: 3_000, hangMs: 30_000, failures: 2 };
 
 export type GatewayDeps = Readonly<{
   databases: Pick<Databases, 'gateway'>;
