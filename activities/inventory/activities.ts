@@ -38,12 +38,15 @@ export const inventoryActivities = ({ platform, limits }: InventoryDeps) =>
      * @throws CheckoutError CHECKOUT_ABANDONED when the stock was given back: it cannot happen, a person must look
      */
     async commitStock(key: OrderKey): Promise<void> {
-      const done = await platform.$transaction(async (tx) => {
+      await platform.$transaction(async (tx) => {
         const { state } = await lockHeader(tx, key);
-        if (state === 'RESERVED') await settleReservation(tx, key.orderId, 'COMMITTED');
-        return state === 'RESERVED' || state === 'COMMITTED';
+        if (state === 'COMMITTED') return;
+        // Thrown inside, because it decides nothing: not even a header that was made just now may stay.
+        if (state !== 'RESERVED') {
+          throw new CheckoutError('CHECKOUT_ABANDONED', `order ${key.orderId} holds no stock to commit`);
+        }
+        await settleReservation(tx, key.orderId, 'COMMITTED');
       });
-      if (!done) throw new CheckoutError('CHECKOUT_ABANDONED', `order ${key.orderId} holds no stock to commit`);
     },
 
     /**

@@ -51,16 +51,17 @@ export const orderActivities = ({ order: orders }: Pick<Databases, 'order'>) =>
      * @throws CheckoutError CHECKOUT_ABANDONED when there is no order to pay: a person must look
      */
     async markOrderPaid({ orderId, paymentId }: MarkPaidInput): Promise<void> {
-      const done = await orders.$transaction(async (tx) => {
+      await orders.$transaction(async (tx) => {
         const { state } = await lockMark(tx, orderId);
-        if (state === 'PAID') return true;
-        if (state !== 'CREATED') return false;
+        if (state === 'PAID') return;
+        // Thrown inside, because it decides nothing: not even a mark that was made just now may stay.
+        if (state !== 'CREATED') {
+          throw new CheckoutError('CHECKOUT_ABANDONED', `order ${orderId} is not open, so it cannot be paid`);
+        }
         mustMove(await moveOrder(tx, orderId, { from: 'PENDING', to: 'PAID', paymentId }), orderId);
         await recordChange(tx, orderId, 'OrderPaid', null);
         await setMark(tx, orderId, 'PAID');
-        return true;
       });
-      if (!done) throw new CheckoutError('CHECKOUT_ABANDONED', `order ${orderId} is not open, so it cannot be paid`);
     },
 
     /**
@@ -74,7 +75,7 @@ export const orderActivities = ({ order: orders }: Pick<Databases, 'order'>) =>
         const { state } = await lockMark(tx, orderId);
         if (state === 'PAID') return false;
         if (state === 'CREATED') await closeCreated(tx, orderId, end);
-        await setMark(tx, orderId, 'CLOSED');
+        if (state !== 'CLOSED') await setMark(tx, orderId, 'CLOSED');
         return true;
       });
       if (!done) throw new CheckoutError('NOT_CANCELLABLE', `order ${orderId} is paid`);
