@@ -4,7 +4,7 @@ import { movementIdFor, stockAggregateId } from '../../events/ids.ts';
 import { query } from '../support/databases.ts';
 import { brokenStock, type InventoryService, openInventory, stockOf } from '../support/inventory.ts';
 import { assertOutboxIsSound, eventsOf } from '../support/outbox.ts';
-import { refused } from '../support/refused.ts';
+import { refused } from '../support/activity-refusal.ts';
 import { adjustBy, checkoutInput, makeCustomer, makeItem, makeVariant } from '../support/shop.ts';
 
 describe('reserveStock', () => {

@@ -1,4 +1,4 @@
-import { inventoryActivities, type InventoryActivities, type Limits } from '../../activities/inventory/activities.ts';
+import { type InventoryActivities, inventoryActivities, type Limits } from '../../activities/inventory/activities.ts';
 import { type Databases, openPlatform } from '../../infra/databases.ts';
 import { freshDatabases, query } from './databases.ts';
 import type { Item } from './shop.ts';

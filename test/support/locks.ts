@@ -1,0 +1,36 @@
+import pg from 'pg';
+
+import { query } from './databases.ts';
+import { eventually } from './eventually.ts';
+
+/** Below the lock time limit of a service, so that a test fails here with a reason. Milliseconds. */
+const LIMIT_MS = 3_000;
+
+export type HeldLock = Readonly<{
+  /** Resolves when so many sessions of this database wait for a lock, this one or each other's. */
+  untilWaiting: (sessions: number) => Promise<void>;
+  release: () => Promise<void>;
+}>;
+
+/** Takes the locks of one statement and keeps them: whoever comes then stands still inside its transaction. */
+export async function holdLock(adminUrl: string, text: string, values: unknown[]): Promise<HeldLock> {
+  const client = new pg.Client({ connectionString: adminUrl });
+  await client.connect();
+  await client.query('begin');
+  const { rowCount } = await client.query(text, values);
+  if (rowCount === 0) throw new Error('the statement locked nothing');
+  return {
+    untilWaiting: async (sessions) => {
+      await eventually(`${sessions} sessions wait for a lock`, () => waiting(adminUrl, sessions), LIMIT_MS);
+    },
+    release: () => client.end(),
+  };
+}
+
+async function waiting(adminUrl: string, sessions: number): Promise<true | undefined> {
+  const rows = await query(
+    adminUrl,
+    `select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+  );
+  return rows.length === sessions ? true : undefined;
+}
