@@ -53,6 +53,19 @@ export async function freshDatabases({ seed = false } = {}): Promise<TestDatabas
   };
 }
 
+/** An empty database with nothing of ours in it. @returns the superuser's URL, and how to remove it */
+export async function scratchDatabase(): Promise<{ url: string; drop: () => Promise<void> }> {
+  const { adminUrl } = await postgresServer();
+  const database = `scratch_${randomBytes(5).toString('hex')}`;
+  await query(adminUrl, `create database ${database}`);
+  return {
+    url: onDatabase(adminUrl, database),
+    drop: async () => {
+      await query(adminUrl, `drop database ${database} with (force)`);
+    },
+  };
+}
+
 /** Runs one statement on its own connection. @returns its rows */
 export async function query<T extends pg.QueryResultRow>(
   url: string,
