@@ -61,9 +61,9 @@ function claimOrExit(config: Config): Claim {
 
 function alreadyRunning({ dataDir }: Config, { message }: AlreadyRunning): string {
   const running = findEndpoints(dataDir);
-  if (running === undefined) return `${message} (${dataDir}) and is starting or stopping.`;
+  if (running === undefined) return `${message} ${dataDir}; it is starting or stopping.`;
   const { api, temporalUi, temporalAddress } = running;
-  return `${message}: API ${api}, Temporal Web ${temporalUi ?? `unknown (${temporalAddress})`}. Stop it first, or set DATA_DIR to another folder.`;
+  return `${message} ${dataDir}: API ${api}, Temporal Web ${temporalUi ?? `unknown (${temporalAddress})`}. Stop it first, or set DATA_DIR to another folder.`;
 }
 
 async function clearUp(config: Config, { leftover }: Claim, { reset }: Options, { say }: Terminal): Promise<void> {

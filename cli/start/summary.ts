@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 
+import { decodeJwt } from 'jose';
+
+import { orderIdFor } from '../../events/ids.ts';
 import type { Endpoints } from '../../infra/endpoints.ts';
 
 /** Two products of the seed that are plentiful. */
@@ -37,15 +40,17 @@ function tokenLines({ customer, otherCustomer, admin }: NonNullable<Endpoints['t
 
 /** A fresh key each time: pasting twice shows the repeat, starting again places a new order. */
 function orderCommands(api: string, token: string): string {
+  const key = randomUUID();
+  const orderId = orderIdFor('/v1/checkouts', decodeJwt(token).sub ?? '', key); // the API names it the same way
   const body = JSON.stringify({ items: SAMPLE_LINES, payment: { method: 'card', token: 'tok_ok' } });
   return [
     'Place an order of two lines (paste it twice: the same key never buys twice):',
     `curl -sS -X POST ${api}/v1/checkouts \\`,
     `  -H 'Authorization: Bearer ${token}' \\`,
-    `  -H 'Idempotency-Key: ${randomUUID()}' -H 'Content-Type: application/json' \\`,
+    `  -H 'Idempotency-Key: ${key}' -H 'Content-Type: application/json' \\`,
     `  -d '${body}'`,
-    'Read it again (the orderId of the answer in place of ORDER_ID):',
-    `curl -sS ${api}/v1/orders/ORDER_ID -H 'Authorization: Bearer ${token}'`,
+    'Then look at it:',
+    `curl -sS ${api}/v1/orders/${orderId} -H 'Authorization: Bearer ${token}'`,
   ].join('\n');
 }
 

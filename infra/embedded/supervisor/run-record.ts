@@ -21,7 +21,7 @@ export type RunRecord = z.infer<typeof recordSchema>;
 export class AlreadyRunning extends Error {
   readonly pid: number;
   constructor(pid: number) {
-    super(`npm start (pid ${pid}) already runs on this folder`);
+    super(`process ${pid} already runs the system on`);
     this.pid = pid;
   }
 }
