@@ -11,6 +11,9 @@ import { QUEUES } from './contract.ts';
  */
 const ATTEMPTS = {
   scheduleToCloseTimeout: '2 minutes',
+  // A cancelled saga waits for what its step has done: an undo beside a charge in flight would meet it half-way. Said
+  // here because the default that the SDK documents (1.24.0) does not reach the server, which then does not wait.
+  cancellationType: 'WAIT_CANCELLATION_COMPLETED',
   // Database steps take milliseconds, so the first repeats come quickly; then a struggling database gets air.
   retry: { initialInterval: '200 milliseconds', backoffCoefficient: 2, maximumInterval: '5 seconds' },
 } as const satisfies ActivityOptions;
