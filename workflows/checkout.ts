@@ -1,5 +1,6 @@
 import { allHandlersFinished, CancellationScope, condition } from '@temporalio/workflow';
 
+import type { Abandoned } from '../activities/payments/contract.ts';
 import type { CheckoutInput, CheckoutResult } from '../domain/checkout.ts';
 import { openSaga } from './open-saga.ts';
 import { pay } from './pay.ts';
@@ -67,18 +68,11 @@ async function complete(saga: Saga): Promise<void> {
 /** @returns false when the money was captured meanwhile, and nobody cancelled: then the saga goes forward */
 async function undo(saga: Saga): Promise<boolean> {
   if (saga.undos.any) saga.reach('UNDOING');
-  const undone = await saga.undos.run(saga.attention, () => saga.paymentId !== undefined && !saga.cancelled);
-  if (!undone) saga.goForward();
-  return undone;
+  return saga.undos.run(saga.attention, (answer) => !saga.cancelled && saga.capturedAfterAll(answer));
 }
 
-async function abandonPayment(saga: Saga): Promise<void> {
-  const { orderId } = saga.input;
-  const answer = await surely.payments.abandonPayment.executeWithOptions({ summary: 'Abandon the payment' }, [
-    { orderId },
-  ]);
-  if (answer.outcome === 'ALREADY_CAPTURED') saga.paymentId = answer.paymentId;
-}
+const abandonPayment = ({ input: { orderId } }: Saga): Promise<Abandoned> =>
+  surely.payments.abandonPayment.executeWithOptions({ summary: 'Abandon the payment' }, [{ orderId }]);
 
 async function releaseStock({ input, unplaced }: Saga): Promise<void> {
   const { orderId, customerId, requestHash } = input;

@@ -93,9 +93,12 @@ export class Saga {
     ]);
   }
 
-  /** From here on cancel wins, even over a capture that succeeds meanwhile: the undo refunds it. Repeat-safe. */
+  /**
+   * From here on cancel wins, even over a capture that succeeds meanwhile: the undo refunds it. Repeat-safe. A saga that
+   * is paid or that ended otherwise stays what it is: its order may be closed with that end already.
+   */
   cancel(): void {
-    if (this.pastPivot || this.cancelled) return;
+    if (this.pastPivot || this.end !== undefined) return;
     this.end = { status: 'CANCELLED', refusal: CANCEL };
     this.note('cancel was accepted');
     this.beforePivot.cancel();
@@ -113,9 +116,11 @@ export class Saga {
     else if (error instanceof ActivityFailure) this.end ??= { status: 'REJECTED', refusal: OUTAGE };
     else throw error;
 
-    // A refused reservation is on record and holds nothing; every other failure of it may have landed.
+    // A refused reservation is on record and holds nothing; every other failure of it may have landed. What is on record
+    // is what a repeated request is answered, so `placed` answers it too, even if the checkout was cancelled meanwhile.
     if (refusal !== undefined && error instanceof ActivityFailure && error.activityType === 'reserveStock') {
       this.undos.drop('releaseStock');
+      this.placed ??= { refusal };
     }
     // `placed` is answered here where it is still open: there is no order, and there will be none.
     const { refusal: reason } = this.theEnd;
@@ -123,10 +128,13 @@ export class Saga {
     this.note(`stopped: ${reason.code}`);
   }
 
-  /** The money turned out to be captured before the undo came: the saga goes forward after all. */
-  goForward(): void {
+  /** True when an undo learned that the money is captured: nothing is undone then, the saga goes forward. */
+  capturedAfterAll(answer: unknown): boolean {
+    if (!isAlreadyCaptured(answer)) return false;
+    this.paymentId = answer.paymentId;
     this.end = undefined;
     this.note('captured before it could be undone');
+    return true;
   }
 
   /** What a repeated request is answered when the order was never placed; null when it was. */
@@ -177,6 +185,9 @@ export class Saga {
     setCurrentDetails([`### Order ${orderNumberOf(this.input.orderId)}`, ...lines].join('\n'));
   }
 }
+
+const isAlreadyCaptured = (answer: unknown): answer is Readonly<{ paymentId: string }> =>
+  typeof answer === 'object' && answer !== null && 'outcome' in answer && answer.outcome === 'ALREADY_CAPTURED';
 
 /** A saga that is parked for days must not grow its details without end. */
 const SHOWN_NOTES = 20;

@@ -27,10 +27,10 @@ export class Undos {
   /**
    * Runs all of them. One that is parked does not hold up the next, but all must end.
    *
-   * @param stopAfter asked after each undo; true means that the saga goes forward instead
-   * @returns false when it was stopped
+   * @param goesForward asked with the answer of each undo that was not parked, before the next one runs
+   * @returns false when the saga goes forward instead, and what was left was not undone
    */
-  async run(attention: Attention, stopAfter: () => boolean): Promise<boolean> {
+  async run(attention: Attention, goesForward: (answer: unknown) => boolean): Promise<boolean> {
     const running: Promise<unknown>[] = [];
     for (const name of UNDO_ORDER) {
       const undo = this.#undos.get(name);
@@ -38,8 +38,9 @@ export class Undos {
 
       const rounds = inRounds(name, attention, undo);
       running.push(rounds);
-      await Promise.race([rounds, condition(() => attention.isParked(name))]);
-      if (stopAfter()) return false;
+      const parked = condition(() => attention.isParked(name));
+      // An answer that comes after it was parked is too late to go forward: stock may be gone by then.
+      if (goesForward(await Promise.race([rounds, parked]))) return false;
     }
     await Promise.all(running);
     return true;

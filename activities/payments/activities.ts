@@ -1,10 +1,8 @@
-import { paymentIdFor } from '../../events/ids.ts';
 import { withRefusals } from '../refusals.ts';
+import { abandon } from './abandon.ts';
 import { capture } from './capture.ts';
 import type { Abandoned, Captured, CaptureInput, PaymentDeps, Settled } from './contract.ts';
-import { decide, lockMark } from './mark.ts';
 import { settle } from './settle.ts';
-import { findPayment, movePayment } from './tables.ts';
 
 /** The steps of the payment service (task queue `payments`, source document 1, step 5). */
 export const paymentActivities = (deps: PaymentDeps) =>
@@ -21,24 +19,8 @@ export const paymentActivities = (deps: PaymentDeps) =>
      * Undo of `capturePayment`, first half: decides the race against a capture in the database alone. Repeat-safe.
      * Leaves its mark also where there is no payment.
      */
-    async abandonPayment({ orderId }: Readonly<{ orderId: string }>): Promise<Abandoned> {
-      const paymentId = paymentIdFor(orderId);
-      return deps.payment.$transaction(async (tx): Promise<Abandoned> => {
-        const { decision } = await lockMark(tx, orderId);
-        if (decision === 'CAPTURED') return { outcome: 'ALREADY_CAPTURED', paymentId };
-        if (decision !== null) return { outcome: 'CANCELLED' };
-
-        await decide(tx, orderId, 'ABANDONED');
-        const payment = await findPayment(tx, paymentId);
-        // Without a provider's id nothing can have been charged, nor will be: a late copy meets the mark first.
-        if (payment?.providerId === null) {
-          await movePayment(tx, paymentId, { from: ['PENDING'], to: 'CANCELLED', event: 'PaymentCancelled' });
-        } else if (payment !== undefined) {
-          await movePayment(tx, paymentId, { from: ['PENDING', 'AWAITING_CONFIRMATION'], to: 'IN_DOUBT' });
-        }
-        return { outcome: 'CANCELLED' };
-      });
-    },
+    abandonPayment: ({ orderId }: Readonly<{ orderId: string }>): Promise<Abandoned> =>
+      deps.payment.$transaction((tx) => abandon(tx, orderId)),
 
     /**
      * Undo of `capturePayment`, second half: asks the gateway until it is certain that no money is kept, and gives

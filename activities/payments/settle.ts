@@ -2,6 +2,7 @@ import { CheckoutError } from '../../domain/errors.ts';
 import type { Money } from '../../domain/money.ts';
 import type { Charge } from '../../domain/payment.ts';
 import { paymentIdFor } from '../../events/ids.ts';
+import { abandon } from './abandon.ts';
 import type { PaymentDeps, Settled } from './contract.ts';
 import { lockMark } from './mark.ts';
 import {
@@ -15,6 +16,8 @@ import {
 
 /** Ends with certainty: the charge is closed without money, or what was taken is given back. */
 export async function settle(deps: PaymentDeps, orderId: string): Promise<Settled> {
+  // The first half may still be parked: nothing is asked of the gateway before the race is decided.
+  await deps.payment.$transaction((tx) => abandon(tx, orderId));
   const payment = await findPayment(deps.payment, paymentIdFor(orderId));
   if (payment === undefined || payment.providerId === null) return { outcome: 'NOTHING_CHARGED' };
 
