@@ -5,7 +5,7 @@ export type { Charge, ChargeStatus };
 
 /**
  * What the shop needs from a payment provider (source document 1, step 5). One attempt per call: Temporal retries.
- * Any error other than the two below leaves the outcome in doubt: never read it as "not charged".
+ * Any error but the one below leaves the outcome in doubt: never read it as "not charged".
  *
  * @throws GatewayRefusal a final "no" to this very request
  */
