@@ -13,7 +13,8 @@ const EXIT_MARGIN_MS = 10_000;
 /**
  * Runs a process to its end: reads the configuration, starts, serves until it is asked to stop, drains, exits.
  * SIGTERM, and SIGINT at a terminal, ask it to stop; so does the loss of the supervisor, which leaves no orphans.
- * Under a supervisor SIGINT is left to it, because Ctrl-C reaches the whole group and the drain has an order.
+ * Under a supervisor SIGINT and SIGHUP are left to it: Ctrl-C and a closed terminal reach the whole group, and the
+ * drain has an order.
  * Exit codes: 0 after a clean stop, 1 when it could not start or drain, 130 when asked twice.
  */
 export async function runProcess(
@@ -38,10 +39,13 @@ export async function runProcess(
     void drain(running, log).then((code) => process.exit(code));
   };
   process.on('SIGTERM', () => stop('SIGTERM'));
-  process.on('SIGINT', () => {
-    if (!supervised) stop('SIGINT');
-  });
+  for (const signal of ['SIGINT', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (!supervised) stop(signal);
+    });
+  }
   process.on('disconnect', () => stop('supervisor is gone'));
+  if (supervised && !process.connected) stop('supervisor is gone'); // while our modules were loading
 
   try {
     running = await start(config, log);
