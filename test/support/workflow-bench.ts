@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client, Connection, WithStartWorkflowOperation, type WorkflowHandle } from '@temporalio/client';
 import { TypedSearchAttributes } from '@temporalio/common';
@@ -13,12 +14,17 @@ import {
 } from '../../domain/checkout.ts';
 import type { checkout } from '../../workflows/checkout.ts';
 import {
+  cancelUpdate,
   CHECKOUT_WORKFLOW,
   placedUpdate,
   QUEUES,
+  type Resolution,
+  resolveUpdate,
   SEARCH_ATTRIBUTES,
   type StatusAnswer,
   statusQuery,
+  type TimelineEntry,
+  timelineQuery,
 } from '../../workflows/contract.ts';
 import { type Call, FakeServices, type Script, type StepName } from './fake-services.ts';
 import { quietRuntime } from './quiet-runtime.ts';
@@ -26,7 +32,13 @@ import { temporalServer } from './servers.ts';
 import { workflowBundle } from './workflow-bundle.ts';
 
 /** A Temporal to run workflows on: the dev server's, or a TestWorkflowEnvironment with its clock that jumps. */
-export type Temporal = Readonly<{ client: Client; nativeConnection: NativeConnection; namespace?: string }>;
+export type Temporal = Readonly<{
+  client: Client;
+  nativeConnection: NativeConnection;
+  namespace?: string;
+  /** Waits by the server's clock, milliseconds. */
+  sleep: (ms: number) => Promise<void>;
+}>;
 
 const POLL_MS = 25;
 const OURS: ReadonlySet<string> = new Set(Object.values(SEARCH_ATTRIBUTES).map(({ name }) => name));
@@ -71,7 +83,7 @@ export class WorkflowBench {
     const { address } = await temporalServer();
     const connection = await Connection.connect({ address });
     const nativeConnection = await NativeConnection.connect({ address });
-    const temporal = { client: new Client({ connection }), nativeConnection };
+    const temporal = { client: new Client({ connection }), nativeConnection, sleep };
     return WorkflowBench.on(temporal, async () => {
       await connection.close();
       await nativeConnection.close();
@@ -122,6 +134,11 @@ export class WorkflowBench {
     return new Run(orderId, workflow.getHandle<typeof checkout>(checkoutWorkflowId(orderId)), this.#services, () =>
       placed.result(),
     );
+  }
+
+  /** Waits by the server's clock, milliseconds. */
+  sleep(ms: number): Promise<void> {
+    return this.#temporal.sleep(ms);
   }
 
   async close(): Promise<void> {
@@ -177,8 +194,39 @@ export class Run {
     for (;;) {
       const status = await this.status();
       if (satisfies(status)) return status;
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      await sleep(POLL_MS);
     }
+  }
+
+  /** Sends `cancel`, and returns its answer to come as soon as the workflow has accepted it. */
+  async cancel(): Promise<Readonly<{ answer: () => Promise<'CANCELLED' | 'CANCELLING'> }>> {
+    const update = await this.handle.startUpdate(cancelUpdate, { waitForStage: 'ACCEPTED' });
+    return { answer: () => update.result() };
+  }
+
+  /** Ends the wait of what is parked. @returns the names of the steps */
+  resolve(action: Resolution['action']): Promise<string[]> {
+    return this.handle.executeUpdate(resolveUpdate, { args: [{ action, reason: 'looked at it', by: 'operator-7' }] });
+  }
+
+  timeline(): Promise<readonly TimelineEntry[]> {
+    return this.handle.query(timelineQuery);
+  }
+
+  /** What happened, without the times. */
+  async story(): Promise<string[]> {
+    return (await this.timeline()).map(({ what }) => what);
+  }
+
+  /** Milliseconds of the workflow's clock between two things that happened to it. */
+  async between(first: string, second: string): Promise<number> {
+    const timeline = await this.timeline();
+    const at = (wanted: string): number => {
+      const entry = timeline.find(({ what }) => what === wanted);
+      if (entry === undefined) throw new Error(`"${wanted}" is not in the timeline`);
+      return Date.parse(entry.at);
+    };
+    return at(second) - at(first);
   }
 
   /** What operators filter by; a search attribute that was never set is left out. */

@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+
+import { placedOrder, type Reservation } from '../../domain/checkout.ts';
+import { Gate, isDown, PAYMENT_ID, refuses, type Script, type StepName, UNIT_MINOR } from '../support/fake-services.ts';
+import { assertRefused } from '../support/refused-update.ts';
+import { type Run, WorkflowBench } from '../support/workflow-bench.ts';
+
+type Step = 'reserveStock' | 'createOrder' | 'capturePayment';
+const CANCELLED = { status: 'CANCELLED', code: 'CHECKOUT_CANCELLED' };
+const REFUSAL = { code: 'CHECKOUT_CANCELLED', message: 'the checkout was cancelled' };
+const UNDO_PAYMENT = ['abandonPayment', 'releaseStock', 'closeOrder', 'settleWithGateway'] as const;
+
+/** What runs when the cancel comes while this step runs and succeeds, and nothing else. */
+const STEPS: Readonly<Record<Step, readonly StepName[]>> = {
+  reserveStock: ['reserveStock', 'releaseStock', 'closeOrder'],
+  createOrder: ['reserveStock', 'createOrder', ...UNDO_PAYMENT],
+  capturePayment: ['reserveStock', 'createOrder', 'capturePayment', ...UNDO_PAYMENT],
+};
+
+/** Ways to cancel: each returns when Temporal has it, and then what to check when the checkout has ended. */
+const WAYS: Readonly<Record<string, (run: Run) => Promise<() => Promise<void>>>> = {
+  'the update `cancel`': async (run) => {
+    const { answer } = await run.cancel();
+    return async () => assert.equal(await answer(), 'CANCELLED');
+  },
+  "Temporal's own cancel": async (run) => {
+    await run.handle.cancel();
+    return async () => {};
+  },
+};
+
+const reservation: Reservation = {
+  lines: [],
+  total: { minor: UNIT_MINOR, currency: 'KRW' },
+  paymentMethod: 'card',
+  placedAt: '2026-11-23T01:02:03.000Z',
+};
+
+/** A script whose step waits in its service, and then succeeds. */
+function succeedingAt(step: Step, gate: Gate, orderId: () => string): Script {
+  if (step === 'reserveStock') return { reserveStock: gate.before(() => reservation) };
+  if (step === 'createOrder') return { createOrder: gate.before(() => placedOrder(orderId(), reservation)) };
+  return {
+    capturePayment: gate.before(() => ({ paymentId: PAYMENT_ID })),
+    abandonPayment: () => ({ outcome: 'ALREADY_CAPTURED', paymentId: PAYMENT_ID }),
+    settleWithGateway: () => ({ outcome: 'REFUNDED' }),
+  };
+}
+
+describe('cancelling a checkout', () => {
+  let bench: WorkflowBench;
+  before(async () => (bench = await WorkflowBench.onDevServer()));
+  after(() => bench?.close());
+
+  for (const [way, cancel] of Object.entries(WAYS)) {
+    for (const step of ['reserveStock', 'createOrder', 'capturePayment'] as const) {
+      it(`by ${way} wins over a ${step} that succeeds meanwhile: ${STEPS[step].join(', ')}`, async () => {
+        const gate = new Gate();
+        const run: Run = await bench.start(succeedingAt(step, gate, () => run.orderId));
+        await gate.reached;
+        const check = await cancel(run);
+        gate.open();
+
+        assert.deepEqual(await run.result(), CANCELLED);
+        await check();
+        assert.deepEqual(
+          run.calls.map((call) => call.step),
+          STEPS[step],
+        );
+        const closed = run.calls.find((call) => call.step === 'closeOrder');
+        assert.deepEqual(closed?.input, { orderId: run.orderId, end: { status: 'CANCELLED', refusal: REFUSAL } });
+        const { CheckoutStatus, FailureCode } = await run.shown();
+        assert.deepEqual({ CheckoutStatus, FailureCode }, { CheckoutStatus: 'CANCELLED', FailureCode: REFUSAL.code });
+        const placed = await run.placed();
+        if (step === 'reserveStock') assert.deepEqual('refusal' in placed && placed.refusal, REFUSAL);
+        else assert.ok('order' in placed);
+      });
+    }
+
+    it(`by ${way} wins over a decline that comes meanwhile`, async () => {
+      const gate = new Gate();
+      const run = await bench.start({ capturePayment: gate.before(refuses('PAYMENT_DECLINED')) });
+      await gate.reached;
+      const check = await cancel(run);
+      gate.open();
+      assert.deepEqual(await run.result(), CANCELLED);
+      await check();
+      assert.deepEqual(run.steps, STEPS.capturePayment);
+    });
+
+    it(`by ${way} does not change the refusal that a reservation has on record meanwhile`, async () => {
+      const gate = new Gate();
+      const run = await bench.start({ reserveStock: gate.before(refuses('OUT_OF_STOCK')) });
+      await gate.reached;
+      const check = await cancel(run);
+      gate.open();
+      const placed = await run.placed();
+      assert.deepEqual('refusal' in placed && placed.refusal.code, 'OUT_OF_STOCK');
+      assert.deepEqual(await run.result(), CANCELLED);
+      await check();
+      assert.deepEqual(run.steps, ['reserveStock']);
+    });
+  }
+
+  it('ends the repeats of a step whose service is down', async () => {
+    const run = await bench.start({ capturePayment: isDown });
+    await run.statusWhen(() => run.steps.includes('capturePayment'));
+    const { answer } = await run.cancel();
+    assert.equal(await answer(), 'CANCELLED');
+    assert.deepEqual(await run.result(), CANCELLED);
+    assert.deepEqual(run.steps, STEPS.capturePayment);
+  });
+
+  it('is refused once the money is captured, and the checkout completes', async () => {
+    const gate = new Gate();
+    const run = await bench.start({ markOrderPaid: gate.before(() => undefined) });
+    await gate.reached;
+    await assertRefused(run.handle.executeUpdate('cancel'), 'NOT_CANCELLABLE');
+    gate.open();
+    assert.deepEqual(await run.result(), { status: 'COMPLETED' });
+  });
+
+  it("does nothing by Temporal's own cancel once the money is captured", async () => {
+    const gate = new Gate();
+    const run = await bench.start({ commitStock: gate.before(() => undefined) });
+    await gate.reached;
+    await run.handle.cancel();
+    gate.open();
+    assert.deepEqual(await run.result(), { status: 'COMPLETED' });
+    assert.deepEqual(
+      [...run.steps].sort(),
+      ['reserveStock', 'createOrder', 'capturePayment', 'markOrderPaid', 'commitStock'].sort(),
+    );
+  });
+
+  it('is refused while a checkout ends for another reason, which stays the reason', async () => {
+    const gate = new Gate();
+    const run = await bench.start({
+      capturePayment: refuses('PAYMENT_DECLINED'),
+      releaseStock: gate.before(() => undefined),
+    });
+    await gate.reached;
+    await assertRefused(run.handle.executeUpdate('cancel'), 'NOT_CANCELLABLE');
+    await run.handle.cancel();
+    gate.open();
+    assert.deepEqual(await run.result(), { status: 'REJECTED', code: 'PAYMENT_DECLINED' });
+    assert.equal((await run.shown())['CheckoutStatus'], 'REJECTED');
+  });
+
+  it('answers CANCELLING while the gateway is asked for long, also when it is asked again', async () => {
+    const capture = new Gate();
+    const settle = new Gate();
+    const run = await bench.start({
+      capturePayment: capture.before(() => ({ paymentId: PAYMENT_ID })),
+      settleWithGateway: settle.before(() => ({ outcome: 'REFUNDED' })),
+    });
+    await capture.reached;
+    const { answer } = await run.cancel();
+    capture.open();
+    await settle.reached;
+    const again = await run.cancel();
+    assert.deepEqual([await answer(), await again.answer()], ['CANCELLING', 'CANCELLING']);
+
+    assert.equal((await run.status()).status, 'UNDOING');
+    assert.deepEqual(run.steps, STEPS.capturePayment);
+    settle.open();
+    assert.deepEqual(await run.result(), CANCELLED);
+  });
+});
