@@ -102,12 +102,12 @@ async function apply(
   } catch (error) {
     const [failed] = await unfinished(client);
     const where = failed === undefined ? name : `${name}: migration ${failed.migration} failed`;
-    throw new MigrationError(`${where}: ${withoutFrames(String(error))}`, { cause: error });
+    throw new MigrationError(`${where}: ${essence(String(error))}`, { cause: error });
   }
 }
 
 async function earlierFailure(name: DatabaseName, client: pg.Client): Promise<MigrationError> {
-  const reasons = (await unfinished(client)).map(({ migration, logs }) => `${migration}: ${withoutFrames(logs)}`);
+  const reasons = (await unfinished(client)).map(({ migration, logs }) => `${migration}: ${essence(logs)}`);
   return new MigrationError(
     `${name}: a migration failed earlier. Repair its cause, then run again with --retry-failed.\n${reasons.join('\n')}`,
   );
@@ -121,8 +121,12 @@ async function unfinished(client: pg.Client): Promise<{ migration: string; logs:
   return rows;
 }
 
-/** The engine ends its messages with a trace through its own sources. */
-const withoutFrames = (message: string): string => message.replace(/\n\s+0: [^]*$/, '').trim();
+/** What PostgreSQL said, without the engine's preface and its trace through its own sources. */
+const essence = (message: string): string =>
+  message
+    .replace(/^[^]*external connector error\n(Error querying the database: )?/, '')
+    .replace(/\n\s+0: [^]*$/, '')
+    .trim();
 
 /** Prisma's own lock gives up after ten seconds, less than a migration of a big table takes. */
 async function withLock<T>(name: DatabaseName, url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {

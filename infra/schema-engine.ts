@@ -3,8 +3,9 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
 import { PrismaPg } from '@prisma/adapter-pg';
-import { bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-utils';
+import { bindMigrationAwareSqlAdapterFactory, DriverAdapterError } from '@prisma/driver-adapter-utils';
 import * as engineModule from '@prisma/schema-engine-wasm/schema_engine_bg';
+import pg from 'pg';
 
 export type SchemaEngine = engineModule.SchemaEngine;
 
@@ -56,7 +57,12 @@ class WholeScripts extends PrismaPg {
     const adapter = await super.connect();
     this.#opened.push(adapter);
     adapter.executeScript = async (script) => {
-      await adapter.executeRaw({ sql: script, args: [], argTypes: [] });
+      await adapter
+        .underlyingDriver()
+        .query(script)
+        .catch((error: unknown) => {
+          throw error instanceof pg.DatabaseError ? inItsOwnWords(error, script) : error;
+        });
     };
     return adapter;
   }
@@ -67,13 +73,37 @@ class WholeScripts extends PrismaPg {
   }
 }
 
+/** Adapter and engine would reword what PostgreSQL says where they know its code, and drop where it says it. */
+function inItsOwnWords(error: pg.DatabaseError, script: string): DriverAdapterError {
+  const { severity = 'ERROR', detail, hint, column, position } = error;
+  const line = position === undefined ? '' : ` (line ${script.slice(0, Number(position)).split('\n').length})`;
+  return new DriverAdapterError({
+    kind: 'postgres',
+    code: '',
+    severity,
+    message: `${error.message}${line}`,
+    detail,
+    hint,
+    column,
+  });
+}
+
 // The engine repeats in its log what it throws or answers.
 const ignoreLog = (): void => undefined;
 
 async function load(): Promise<void> {
   const entry = createRequire(import.meta.url).resolve('@prisma/schema-engine-wasm/schema_engine_bg');
   const bytes = await readFile(join(dirname(entry), 'schema_engine_bg.wasm'));
-  const { instance } = await WebAssembly.instantiate(bytes, { './schema_engine_bg.js': { ...engineModule } });
+  const { instance } = await WebAssembly.instantiate(bytes, { './schema_engine_bg.js': engineImports() });
   engineModule.__wbg_set_wasm(instance.exports);
   instance.exports.__wbindgen_start();
+}
+
+/** The engine's limit for its lock runs on for ten seconds after the lock, and would keep a finished process alive. */
+function engineImports(): Record<string, unknown> {
+  const imports: Record<string, unknown> = { ...engineModule };
+  const name = Object.keys(imports).find((key) => key.startsWith('__wbg_setTimeout_'));
+  if (name === undefined) throw new Error('This is no build of the Prisma schema engine that we know.');
+  imports[name] = (callback: () => void, ms: number) => setTimeout(callback, ms >>> 0).unref();
+  return imports;
 }
