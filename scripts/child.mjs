@@ -13,21 +13,32 @@ const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP'];
  */
 export function runChild(command, args, options = {}) {
   const child = spawn(command, args, { stdio: 'inherit', detached: process.platform !== 'win32', ...options });
+  const stopForwarding = forwardSignals(child);
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal]));
+  }).finally(stopForwarding);
+}
+
+/**
+ * Hands the signals that ask this process to end on to a child in a process group of its own, each once.
+ *
+ * @param onSignal told of each that was handed on
+ * @returns a function that ends it
+ */
+export function forwardSignals(child, onSignal = () => undefined) {
   const lastSentAt = new Map();
   const forward = (signal) => {
     const now = Date.now();
     if (now - (lastSentAt.get(signal) ?? 0) < SAME_SIGNAL_MS) return;
     lastSentAt.set(signal, now);
+    onSignal(signal);
     child.kill(signal);
   };
   for (const signal of FORWARDED) process.on(signal, forward);
-
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal]));
-  }).finally(() => {
+  return () => {
     for (const signal of FORWARDED) process.off(signal, forward);
-  });
+  };
 }
 
 /** `node --import tsx <file> <args>` from the repository's root: how every TypeScript entry is run from source. */

@@ -6,11 +6,14 @@ import { runChild } from './child.mjs';
 import { ROOT } from './root.mjs';
 
 /** Written by scripts/test.mjs from mocha's own numbers. */
-const TOTALS = join(ROOT, 'test-results', 'totals.json');
+const RESULTS = join(ROOT, 'test-results', 'ci');
+const TOTALS = join(RESULTS, 'totals.json');
 
 await ensureInstalled({ quiet: false });
-const env = { ...process.env, CI: 'true' };
+const env = { ...process.env, CI: 'true', TEST_RESULTS_DIR: RESULTS };
 const sum = { passed: 0, failed: 0 };
+let interrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => (interrupted = true));
 
 if ((await runScript('check.mjs')) !== 0) fail('the static checks failed');
 await runTests();
@@ -22,8 +25,9 @@ console.log(`${sum.passed} passed, ${sum.failed} failed`);
 
 async function runTests(...suites) {
   rmSync(TOTALS, { force: true });
-  const code = await runScript('test.mjs', ...suites);
   const what = suites[0] ?? 'the suites of npm test';
+  if (interrupted) return fail(`${what} did not run: the run was interrupted`);
+  const code = await runScript('test.mjs', ...suites);
   if (!existsSync(TOTALS)) return fail(`${what} ended with exit code ${code} before the end`);
   const { passed, failed } = JSON.parse(readFileSync(TOTALS, 'utf8'));
   sum.passed += passed;

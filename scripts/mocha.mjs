@@ -2,12 +2,13 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { forwardSignals } from './child.mjs';
+import { endServers } from './left-servers.mjs';
 import { ROOT } from './root.mjs';
 
 const TEST_LIMIT_MS = 30_000;
 const EXIT_LIMIT_MS = 20_000;
 const POLL_MS = 500;
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /** Where the numbers go. A run inside a test gets a folder of its own, so that it cannot touch those of the outer run. */
 export const RESULTS = process.env.TEST_RESULTS_DIR ?? join(ROOT, 'test-results');
@@ -20,12 +21,15 @@ export const RESULTS = process.env.TEST_RESULTS_DIR ?? join(ROOT, 'test-results'
  *
  * @param limitMs most milliseconds for the whole suite
  * @param exitLimitMs how many milliseconds mocha's process may live on after its last test
- * @returns the reporter's totals, with `problems`: what went wrong outside of any test
+ * @returns the reporter's totals, with `problems`, what went wrong outside of any test, and `interrupted`
  */
 export async function runMocha({ suite, files, options, limitMs, exitLimitMs = EXIT_LIMIT_MS }) {
   mkdirSync(RESULTS, { recursive: true });
-  const totalsFile = join(RESULTS, `${suite}.json`);
+  // Named after this process, because two runs may share the folder.
+  const totalsFile = join(RESULTS, `${suite}-${process.pid}.json`);
+  const serversFile = join(RESULTS, `${suite}-${process.pid}-servers.jsonl`);
   rmSync(totalsFile, { force: true });
+  rmSync(serversFile, { force: true });
   const args = [
     '--import',
     'tsx',
@@ -38,10 +42,17 @@ export async function runMocha({ suite, files, options, limitMs, exitLimitMs = E
   const child = spawn(process.execPath, [...args, ...options, ...files], {
     cwd: ROOT,
     stdio: 'inherit',
-    env: { ...process.env, NODE_ENV: 'test' },
+    env: { ...process.env, NODE_ENV: 'test', TEST_SERVERS_FILE: serversFile },
+    detached: process.platform !== 'win32',
   });
   const end = await endOf(child, totalsFile, limitMs, exitLimitMs);
-  return totals(totalsFile, end);
+  const left = await endServers(serversFile);
+  const result = totals(totalsFile, end);
+  rmSync(totalsFile, { force: true });
+  if (end.interrupted) result.problems.push('it was interrupted');
+  // After a run that was killed they are no news; otherwise a test lost them.
+  else if (left > 0 && result.problems.length === 0) result.problems.push(`${left} test servers were left running`);
+  return { ...result, interrupted: end.interrupted };
 }
 
 function endOf(child, totalsFile, limitMs, exitLimitMs) {
@@ -55,15 +66,14 @@ function endOf(child, totalsFile, limitMs, exitLimitMs) {
     else if (Date.now() - startedAt > limitMs) killedFor = `no end after ${limitMs / 60_000} minutes`;
     if (killedFor) child.kill('SIGKILL');
   }, POLL_MS);
-  // A Ctrl-C reaches mocha from the terminal; a signal sent to this process alone has to be passed on.
-  const forward = (signal) => child.kill(signal);
-  for (const signal of SIGNALS) process.on(signal, forward);
+  let interrupted = false;
+  const stopForwarding = forwardSignals(child, () => (interrupted = true));
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('exit', (code, signal) => resolve({ code, signal, killedFor }));
+    child.once('exit', (code, signal) => resolve({ code, signal, killedFor, interrupted }));
   }).finally(() => {
     clearInterval(watch);
-    for (const signal of SIGNALS) process.off(signal, forward);
+    stopForwarding();
   });
 }
 

@@ -20,9 +20,12 @@ try {
 const total = { passed: 0, failed: 0, skipped: 0 };
 const notes = [];
 const lines = [];
+let interrupted = false;
 for (const { suite, files } of runs) {
+  if (interrupted) break;
   console.log(`\n── ${suite}: ${files.length} files`);
   const result = await runSuite(suite, files);
+  interrupted = result.interrupted === true;
   total.passed += result.passed;
   total.failed += result.failed + result.problems.length;
   total.skipped += result.skipped.length;

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { runCommand } from '../../infra/embedded/child.ts';
+import { hasEnded, runCommand } from '../../infra/embedded/child.ts';
 
 const LIMIT_MS = 25_000;
 
@@ -47,6 +47,14 @@ describe('the test runner', () => {
     assert.deepEqual(problems, ['mocha was killed: the process did not end within 1 s of its last test']);
   });
 
+  it('ends the servers of a test process that was killed', async () => {
+    const { output, result } = await runFixtureAloud('dies-with-server');
+
+    const [, pid] = /SERVER (\d+)/.exec(output) ?? assert.fail(output);
+    assert.deepEqual(result.problems, ['mocha ended with SIGKILL before its report']);
+    assert.ok(await hasEnded(Number(pid), 0));
+  });
+
   it('reports no test for a suite without one', async () => {
     const { passed, failed, skipped } = await runFixture('empty');
 
@@ -81,7 +89,9 @@ describe('the test runner', () => {
   const environment = () => ({ ...process.env, TEST_RESULTS_DIR: results });
   const totals = async (): Promise<unknown> => JSON.parse(await readFile(join(results, 'totals.json'), 'utf8'));
 
-  async function runFixture(name: string): Promise<Result> {
+  const runFixture = async (name: string): Promise<Result> => (await runFixtureAloud(name)).result;
+
+  async function runFixtureAloud(name: string): Promise<{ output: string; result: Result }> {
     const asked = {
       suite: name,
       files: [`test/scripts/fixtures/${name}.ts`],
@@ -95,6 +105,6 @@ describe('the test runner', () => {
       console.log('RESULT ' + JSON.stringify(result));`;
     const node = ['--input-type=module', '--eval', program];
     const { output } = await runCommand(process.execPath, node, LIMIT_MS, { env: environment() });
-    return JSON.parse(/RESULT (.*)/.exec(output)?.[1] ?? output) as Result;
+    return { output, result: JSON.parse(/RESULT (.*)/.exec(output)?.[1] ?? output) as Result };
   }
 });

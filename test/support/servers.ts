@@ -1,3 +1,4 @@
+import { appendFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -56,7 +57,10 @@ async function freshTemporal(): Promise<EmbeddedTemporalServer> {
   return owned(server, folder);
 }
 
-function owned<Server extends { stop: () => Promise<void> }>(server: Server, folder: string): Server {
+function owned<Server extends { pid: number; stop: () => Promise<void> }>(server: Server, folder: string): Server {
+  // The runner ends what is noted here and still runs when this process was killed before its hooks.
+  const noteFile = process.env['TEST_SERVERS_FILE'];
+  if (noteFile !== undefined) appendFileSync(noteFile, `${JSON.stringify({ pid: server.pid, folder })}\n`);
   running.push({ stop: () => server.stop().then(() => rm(folder, { recursive: true, force: true })) });
   return server;
 }
