@@ -9,9 +9,16 @@ import { ROOT } from './root.mjs';
 const RESULTS = join(ROOT, 'test-results', 'ci');
 const TOTALS = join(RESULTS, 'totals.json');
 
+const sum = { passed: 0, failed: 0 };
+let finished = false;
+// Printed whatever happens, also when the set-up ends the process: the last line is the contract.
+process.on('exit', () => {
+  if (!finished) sum.failed += 1;
+  console.log(`${sum.passed} passed, ${sum.failed} failed`);
+});
+
 await ensureInstalled({ quiet: false });
 const env = { ...process.env, CI: 'true', TEST_RESULTS_DIR: RESULTS };
-const sum = { passed: 0, failed: 0 };
 let interrupted = false;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => (interrupted = true));
 
@@ -20,8 +27,8 @@ await runTests();
 await runTests('long');
 if (sum.passed === 0) console.log('No test passed.');
 
+finished = true;
 process.exitCode = sum.failed > 0 || sum.passed === 0 ? 1 : 0;
-console.log(`${sum.passed} passed, ${sum.failed} failed`);
 
 async function runTests(...suites) {
   rmSync(TOTALS, { force: true });
