@@ -11,8 +11,10 @@ const CHECK_LIMIT_MS = 2_000;
 export function healthRoutes({ databases, temporal, log }: Pick<ApiDeps, 'databases' | 'temporal' | 'log'>): Router {
   const { platform, order } = databases;
   const checks: Readonly<Record<string, () => Promise<unknown>>> = {
-    platformDatabase: () => platform.$queryRaw`select 1`,
-    orderDatabase: () => order.$queryRaw`select 1`,
+    platformDatabase: () => within(CHECK_LIMIT_MS, platform.$queryRaw`select 1`),
+    orderDatabase: () => within(CHECK_LIMIT_MS, order.$queryRaw`select 1`),
+    // Awaited to its end, which comes with the client's last retry, up to two seconds after the deadline: a retry that
+    // is still planned when the connection closes ends the process.
     temporal: () =>
       temporal.connection.withDeadline(Date.now() + CHECK_LIMIT_MS, () => temporal.connection.healthService.check({})),
   };
@@ -26,7 +28,7 @@ export function healthRoutes({ databases, temporal, log }: Pick<ApiDeps, 'databa
       const states = await Promise.all(
         Object.entries(checks).map(async ([name, check]) => {
           try {
-            await within(CHECK_LIMIT_MS, check());
+            await check();
             return [name, 'up'] as const;
           } catch (error) {
             log.warn({ err: error, dependency: name }, 'not ready');

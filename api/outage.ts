@@ -35,6 +35,7 @@ export function isOutage(error: unknown): boolean {
   for (let e = error, depth = 0; e instanceof Error && depth < LONGEST_CHAIN; e = e.cause, depth++) {
     if (e instanceof WorkflowUpdateRPCTimeoutOrCancelledError || e instanceof KeysUnavailable) return true;
     if (isGrpcServiceError(e)) return GRPC_OUTAGES.includes(e.code);
+    if (OUTAGE_MESSAGE.test(e.message)) return true;
     if ('code' in e && typeof e.code === 'string' && OUTAGE_CODE.test(e.code)) return true;
     if (e.name === 'DriverAdapterError' && isObject(e.cause) && OUTAGE_KIND.test(String(e.cause['kind']))) return true;
   }
@@ -47,6 +48,9 @@ const GRPC_OUTAGES: readonly number[] = [1, 2, 4, 8, 10, 14];
 /** Node's network errors · Prisma: cannot reach, time-out, closed, pool exhausted · PostgreSQL classes 08, 53, 57. */
 const OUTAGE_CODE =
   /^(ECONN(REFUSED|RESET|ABORTED)|ETIMEDOUT|EPIPE|EAI_AGAIN|ENOTFOUND|P10(01|02|08|17)|P2024|P2028|P2037|(08|53|57)...)$/;
+/** Of node-postgres and its pool, which give these no code. */
+const OUTAGE_MESSAGE =
+  /^(Connection terminated( unexpectedly| due to connection timeout)?$|timeout exceeded when trying to connect$|Client has encountered a connection error)/;
 /** Of Prisma's driver adapters. */
 const OUTAGE_KIND = /^(DatabaseNotReachable|ConnectionClosed|TlsConnectionError|TooManyConnections|SocketTimeout)$/;
 

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
+import { promisify } from 'node:util';
 
-import { type CheckoutInput,checkoutWorkflowId } from '../../domain/checkout.ts';
+import { type CheckoutInput, checkoutWorkflowId } from '../../domain/checkout.ts';
 import { freePort } from '../../infra/embedded/ports.ts';
 import { startPostgres } from '../../infra/embedded/postgres.ts';
 import { serverFolder, temporalServer } from '../support/servers.ts';
 import { tcpProxy } from '../support/tcp-proxy.ts';
-import { cart, type OpenApi,openApi } from './open-api.ts';
+import { cart, type OpenApi, openApi } from './open-api.ts';
 
 type Body = Readonly<Record<string, unknown>>;
 
@@ -36,7 +38,7 @@ describe('while Temporal cannot be reached', function () {
       assert.equal(res.status, 503, res.text);
       assert.equal((res.body as Body)['code'], 'TEMPORARILY_UNAVAILABLE');
       assert.ok(Number(res.headers['retry-after']) > 0);
-      assert.ok(ms < 5_000, `${prefer}: ${ms} ms`);
+      assert.ok(ms < 6_000, `${prefer}: ${ms} ms`);
     }
     assert.equal(await api.platform.inventoryOrder.count(), 0);
   });
@@ -58,7 +60,7 @@ describe('while Temporal cannot be reached', function () {
       orderDatabase: 'up',
       temporal: 'down',
     });
-    assert.ok(ms < 4_000, `${ms} ms`);
+    assert.ok(ms < 6_000, `${ms} ms`);
     assert.equal((await api.http.get('/healthz')).status, 200);
   });
 });
@@ -147,11 +149,10 @@ describe('when the connection to Temporal breaks after the request was sent', fu
     const direct = await openApi(address);
     try {
       assert.equal((await api.http.get('/readyz')).status, 200);
-      const muted = proxy.muteAfter('ExecuteMultiOperation');
-      const answer = buy(api).then((res) => res);
-      await muted;
-      const res = await answer;
+      const muted = proxy.muteAfter('placed:');
+      const [[res, ms]] = await Promise.all([took(() => buy(api)), muted]);
       assert.equal(res.status, 202, res.text);
+      assert.ok(ms < 16_000, `${ms} ms`);
       const { orderId } = res.body as { orderId: string };
       const handle = direct.client.workflow.getHandle(checkoutWorkflowId(orderId));
       assert.equal((await handle.describe()).status.name, 'RUNNING');
@@ -169,7 +170,7 @@ describe('while PostgreSQL is away', function () {
 
   for (const [how, away] of [
     ['stopped', (server: Server) => server.stop()],
-    ['frozen', (server: Server) => Promise.resolve(void process.kill(-server.pid, 'SIGSTOP'))],
+    ['frozen', (server: Server) => signalAll(server, 'SIGSTOP')],
   ] as const) {
     it(`everything that needs it is answered 503 in bounded time (${how})`, async () => {
       const folder = await serverFolder();
@@ -198,7 +199,7 @@ describe('while PostgreSQL is away', function () {
           assert.doesNotMatch(res.text, /prisma|postgres|127\.0\.0\.1/i, 'it tells how it is built');
         }
       } finally {
-        if (how === 'frozen') process.kill(-server.pid, 'SIGCONT');
+        if (how === 'frozen') await signalAll(server, 'SIGCONT');
         await api.close();
         await server.stop();
         await rm(folder, { recursive: true, force: true });
@@ -206,5 +207,11 @@ describe('while PostgreSQL is away', function () {
     });
   }
 });
+
+/** Every process of a server has a group of its own, so each is signalled by itself. */
+async function signalAll({ pid }: Server, signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
+  const { stdout } = await promisify(execFile)('pgrep', ['-P', String(pid)]);
+  for (const id of [pid, ...stdout.trim().split('\n')]) process.kill(Number(id), signal);
+}
 
 type Server = Awaited<ReturnType<typeof startPostgres>>;
