@@ -34,11 +34,16 @@ export async function freshDatabases({ seed = false } = {}): Promise<TestDatabas
 
   const suffix = randomBytes(5).toString('hex');
   const databaseOf = (name: DatabaseName) => `${DATABASE_NAMES[name]}_${suffix}`;
-  await withAdmin(adminUrl, async (admin) => {
-    for (const name of DATABASES) {
-      await copy(admin, name, seed && name === 'platform' ? SEEDED : templateOf(name), databaseOf(name));
-    }
-  });
+  await withAdmin(adminUrl, (admin) =>
+    copy(
+      admin,
+      DATABASES.map((name) => ({
+        name,
+        template: seed && name === 'platform' ? SEEDED : templateOf(name),
+        database: databaseOf(name),
+      })),
+    ),
+  );
 
   const urlOf = urlsOn(adminUrl);
   return {
@@ -81,15 +86,25 @@ async function buildTemplates(adminUrl: string): Promise<void> {
 }
 
 async function buildSeededTemplate(adminUrl: string): Promise<void> {
-  await withAdmin(adminUrl, (admin) => copy(admin, 'platform', templateOf('platform'), SEEDED));
+  await withAdmin(adminUrl, (admin) =>
+    copy(admin, [{ name: 'platform', template: templateOf('platform'), database: SEEDED }]),
+  );
   await seedPlatform(urlsOn(adminUrl)(serviceRole('platform'), SEEDED));
 }
 
+type Copy = Readonly<{ name: DatabaseName; template: string; database: string }>;
+
 /** The right to connect belongs to a database and is not copied with it. */
-async function copy(admin: pg.Client, name: DatabaseName, template: string, database: string): Promise<void> {
-  await admin.query(`create database ${database} template ${template} owner ${MIGRATOR}`);
-  await admin.query(`revoke all on database ${database} from public`);
-  await admin.query(`grant connect on database ${database} to ${serviceRole(name)}`);
+async function copy(admin: pg.Client, copies: readonly Copy[]): Promise<void> {
+  for (const { template, database } of copies) {
+    await admin.query(`create database ${database} template ${template} owner ${MIGRATOR}`);
+  }
+  const rights = copies.map(
+    ({ name, database }) => `
+      revoke all on database ${database} from public;
+      grant connect on database ${database} to ${serviceRole(name)};`,
+  );
+  await admin.query(rights.join(''));
 }
 
 function onDatabase(adminUrl: string, database: string): string {
