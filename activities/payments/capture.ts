@@ -15,10 +15,11 @@ export async function capture(deps: PaymentDeps, input: CaptureInput): Promise<C
   const opened = await payments.$transaction((tx) => open(tx, deps, input, paymentId));
   if (opened.decided) return answerOf(opened.mark, input.orderId);
 
-  const providerId = opened.providerId ?? (await prepare(deps, input, paymentId));
+  const prepared = opened.providerId ?? (await prepare(deps, input, paymentId));
+  if (typeof prepared !== 'string') return answerOf(prepared, input.orderId);
   // A charge that an earlier attempt may have asked for is looked up first: its key may have expired.
-  const earlier = opened.providerId === null ? undefined : await deps.gateway.lookup(providerId, deps.signal());
-  const outcome = earlier !== undefined && isFinal(earlier) ? earlier : await confirm(deps, input, providerId);
+  const earlier = opened.providerId === null ? undefined : await deps.gateway.lookup(prepared, deps.signal());
+  const outcome = earlier !== undefined && isFinal(earlier) ? earlier : await confirm(deps, input, prepared);
   return record(deps, input, paymentId, outcome);
 }
 
@@ -39,17 +40,17 @@ async function open(
   return { decided: false, providerId: payment?.providerId ?? null };
 }
 
-/** The provider's id is committed, under the mark, before anything can be charged: an undo can always find it. */
-async function prepare(deps: PaymentDeps, { orderId, amount }: CaptureInput, paymentId: string): Promise<string> {
-  const providerId = await deps.gateway.prepare(orderId, amount, deps.signal());
-  const mark = await deps.payment.$transaction(async (tx) => {
-    const locked = await lockMark(tx, orderId);
-    if (locked.decision === null) await storeProviderId(tx, paymentId, providerId);
-    return locked;
+/**
+ * The provider's id is committed, under the mark, before anything can be charged: an undo can always find it.
+ *
+ * @returns the id, or the mark when it was decided meanwhile: then nothing may be charged under this id any more
+ */
+async function prepare(deps: PaymentDeps, input: CaptureInput, paymentId: string): Promise<string | Mark> {
+  const given = await deps.gateway.prepare(input.orderId, input.amount, deps.signal());
+  return deps.payment.$transaction(async (tx) => {
+    const mark = await lockMark(tx, input.orderId);
+    return mark.decision === null ? storeProviderId(tx, paymentId, given) : mark;
   });
-  // Abandoned or decided meanwhile: nothing may be charged under this id any more.
-  if (mark.decision !== null) throw abandoned(orderId);
-  return providerId;
 }
 
 async function confirm(deps: PaymentDeps, input: CaptureInput, providerId: string): Promise<Charge | Refusal> {

@@ -41,11 +41,13 @@ export async function findPayment(tx: SqlTransaction, paymentId: string): Promis
   return row;
 }
 
-/** Remembers the provider's id before anything can be charged; the first one stays. */
-export async function storeProviderId(tx: SqlTransaction, paymentId: string, providerId: string): Promise<void> {
-  await tx.$executeRaw`
-    update payments set provider_payment_id = ${providerId}, updated_at = now()
-    where id = ${paymentId}::uuid and provider_payment_id is null`;
+/** Remembers the provider's id before anything can be charged. @returns the first one, which stays */
+export async function storeProviderId(tx: SqlTransaction, paymentId: string, providerId: string): Promise<string> {
+  const rows = await tx.$queryRaw<{ providerId: string }[]>`
+    update payments set provider_payment_id = coalesce(provider_payment_id, ${providerId}), updated_at = now()
+    where id = ${paymentId}::uuid
+    returning provider_payment_id as "providerId"`;
+  return expectRow(rows).providerId;
 }
 
 export type PaymentChange = Readonly<{
