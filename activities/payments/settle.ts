@@ -54,7 +54,7 @@ async function refundAll(
   { payment, gateway, signal }: PaymentDeps,
   orderId: string,
   paymentId: PaymentRow['paymentId'],
-  { providerId, captured }: Charge & Readonly<{ captured: Money }>,
+  { providerId, captured, refundedMinor }: Charge & Readonly<{ captured: Money }>,
 ): Promise<void> {
   await payment.$transaction(async (tx) => {
     await lockMark(tx, orderId);
@@ -66,7 +66,10 @@ async function refundAll(
     });
     await insertSettlement(tx, orderId, paymentId, captured);
   });
-  await gateway.refund(providerId, settlementKey(orderId), captured, signal());
+  // Asked only for what is not given back yet: past the key's lifetime a repeat would be a second request, and refused.
+  if (refundedMinor < captured.minor) {
+    await gateway.refund(providerId, settlementKey(orderId), captured, signal());
+  }
   await payment.$transaction(async (tx) => {
     await lockMark(tx, orderId);
     await finishSettlement(tx, orderId);
