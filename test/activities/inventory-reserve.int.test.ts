@@ -5,6 +5,7 @@ import { query } from '../support/databases.ts';
 import { brokenStock, type InventoryService, openInventory, stockOf } from '../support/inventory.ts';
 import { assertOutboxIsSound, eventsOf } from '../support/outbox.ts';
 import { refused } from '../support/activity-refusal.ts';
+import { rowsWith } from '../support/row-search.ts';
 import { adjustBy, checkoutInput, makeCustomer, makeItem, makeVariant } from '../support/shop.ts';
 
 describe('reserveStock', () => {
@@ -175,6 +176,16 @@ describe('reserveStock', () => {
     ]);
     const { detail } = await refused(shop.activities.reserveStock(tooMany));
     assert.deepEqual(detail, [{ lineNo: 1, asked: 2, available: 1 }]);
+  });
+
+  it('stores the card token nowhere', async () => {
+    const cart = [{ item: await makeItem(shop.platform), quantity: 1 }];
+    const payment = { method: 'card', token: 'tok_of_4242424242424242' } as const;
+    const input = checkoutInput(customerId, cart, { payment });
+    await shop.activities.reserveStock(input);
+    await shop.activities.commitStock(input);
+    assert.ok((await rowsWith(shop.adminUrl, input.orderId)) > 0, 'the search finds what is there');
+    assert.equal(await rowsWith(shop.adminUrl, 'tok_'), 0);
   });
 
   it('holds stock of one product at two locations apart', async () => {

@@ -8,6 +8,7 @@ import { refusalCode } from '../support/activity-refusal.ts';
 import { freshDatabases, query, type TestDatabases } from '../support/databases.ts';
 import { holdLock } from '../support/locks.ts';
 import { assertOutboxIsSound, eventsOf } from '../support/outbox.ts';
+import { rowsWith } from '../support/row-search.ts';
 import { checkoutInput, reservationOf } from '../support/shop.ts';
 
 const RESERVATION = reservationOf(2);
@@ -224,6 +225,15 @@ describe('the steps of the order service', () => {
     assert.equal(await refusalCode(pay()), 'CHECKOUT_ABANDONED');
     assert.deepEqual((await traces()).mark, []);
     await create();
+  });
+
+  it('no step stores the card token', async () => {
+    input = checkoutInput('42', [], { payment: { method: 'card', token: 'tok_of_4242424242424242' } });
+    orderId = input.orderId;
+    await create();
+    await pay();
+    assert.ok((await rowsWith(adminUrl, orderId)) > 0, 'the search finds what is there');
+    assert.equal(await rowsWith(adminUrl, 'tok_'), 0);
   });
 
   it('a reason longer than its column does not keep the order from closing', async () => {
