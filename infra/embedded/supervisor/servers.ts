@@ -1,7 +1,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { type Config, type DatabaseName, databaseUrl } from '../../config.ts';
+import type { Config, DatabaseName } from '../../config.ts';
 import { migrateDatabase } from '../../migrate.ts';
 import { openTemporal, temporalSettings } from '../../temporal.ts';
 import { startPostgres } from '../postgres.ts';
@@ -48,8 +48,8 @@ export async function prepareExternalDatabases(
   report: Report,
 ): Promise<DatabaseUrls> {
   for (const name of Object.keys(urls) as DatabaseName[]) {
-    if (urls[name] === undefined) continue;
-    await migrateDatabase(name, databaseUrl(config, name), report);
+    const url = config.migrationUrls[name];
+    if (urls[name] !== undefined && url !== undefined) await migrateDatabase(name, url, report);
   }
   return urls;
 }

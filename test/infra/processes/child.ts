@@ -4,6 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const LIFE_MS = 120_000;
 const behaviour = process.env['BEHAVIOUR'];
 
+process.on('SIGTERM', () => {
+  if (behaviour !== 'stubborn') process.exit(0);
+});
 process.on('disconnect', () => process.exit(0));
 process.stdout.write('one ordinary line\n');
 if (behaviour === 'dies') {
@@ -11,7 +14,4 @@ if (behaviour === 'dies') {
   process.exit(3);
 }
 if (behaviour !== 'silent') process.send?.({ ready: true, url: 'http://127.0.0.1:1' });
-process.on('SIGTERM', () => {
-  if (behaviour !== 'stubborn') process.exit(0);
-});
 await sleep(LIFE_MS);
