@@ -31,11 +31,7 @@ describe('a checkout through the whole system', function () {
   it('takes two lines from RESERVED over PENDING, CAPTURED and PAID to COMMITTED, every row and event right', async () => {
     const before = [await stockOf(system, '101', '1011'), await stockOf(system, '102', null)] as const;
     // The gateway takes the money and keeps the answer back: the world in between can be looked at.
-    await fetch(`${system.gatewayUrl}/faults`, {
-      method: 'PUT',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ route: 'confirm', times: 1, kind: 'hold', ms: 8_000 }),
-    });
+    await system.fault({ route: 'confirm', times: 1, kind: 'hold', ms: 8_000 });
 
     const placed = await system.shop.place({
       items: [
@@ -70,7 +66,7 @@ describe('a checkout through the whole system', function () {
         version: before[1].version + 1,
       },
     ]);
-    await fetch(`${system.gatewayUrl}/faults`, { method: 'DELETE' });
+    await system.clearFaults();
 
     const order = await statusBecomes(orderId, 'PAID');
     assert.deepEqual(await ended(orderId), { status: 'COMPLETED' });

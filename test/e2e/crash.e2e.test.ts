@@ -61,11 +61,7 @@ describe('a checkout whose servers are killed', function () {
 
   it('is finished by a new worker, with one charge, when the first was killed after the gateway had charged', async () => {
     const worker = await system.startWorkers();
-    await fetch(`${system.gatewayUrl}/faults`, {
-      method: 'PUT',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ route: 'confirm', times: 1, kind: 'hold', ms: 60_000 }),
-    });
+    await system.fault({ route: 'confirm', times: 1, kind: 'hold', ms: 60_000 });
     const orderId = await place();
     await eventually('the gateway has charged', async () => {
       const { gateway } = await factsOf(system, orderId);
@@ -78,11 +74,7 @@ describe('a checkout whose servers are killed', function () {
     const worker = await system.startWorkers();
     // Whoever holds the decision row holds up the step: the worker is killed inside its transaction.
     const holder = await system.connect('order');
-    await fetch(`${system.gatewayUrl}/faults`, {
-      method: 'PUT',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ route: 'confirm', times: 1, kind: 'hold', ms: 60_000 }),
-    });
+    await system.fault({ route: 'confirm', times: 1, kind: 'hold', ms: 60_000 });
     const orderId = await place();
     await eventually('the gateway has charged', async () => {
       const { gateway } = await factsOf(system, orderId);
@@ -90,7 +82,7 @@ describe('a checkout whose servers are killed', function () {
     });
     await holder.query('begin');
     await holder.query('select from order_marks where order_id = $1 for update', [orderId]);
-    await fetch(`${system.gatewayUrl}/faults`, { method: 'DELETE' });
+    await system.clearFaults();
     await eventually('markOrderPaid waits for the row', async () => {
       const waiting = await system.query('order', 'select from pg_locks where not granted');
       return waiting.length > 0 ? waiting : undefined;

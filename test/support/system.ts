@@ -5,10 +5,12 @@ import { Client as TemporalClient, Connection } from '@temporalio/client';
 import { Client as PgClient, type QueryResultRow } from 'pg';
 
 import { type DatabaseName, inheritedEnvironment, readConfig } from '../../infra/config.ts';
+import { isAlive } from '../../infra/embedded/child.ts';
 import { type EmbeddedTemporalServer, startTemporal } from '../../infra/embedded/temporal-server.ts';
-import { developmentTokens } from '../../infra/tokens.ts';
+import { developmentTokens, signToken } from '../../infra/tokens.ts';
 import { type Child, startChild } from './child.ts';
 import { freshDatabases } from './databases.ts';
+import { eventually } from './eventually.ts';
 import { serverFolder, temporalCliPath } from './servers.ts';
 import { type ShopClient, shopClient } from './shop-client.ts';
 
@@ -23,8 +25,16 @@ export type TestSystem = Readonly<{
   startWorkers: (...names: string[]) => Promise<Child>;
   /** The environment that every process gets; for those that a test starts by itself. */
   env: Readonly<Record<string, string>>;
-  /** SIGKILLs Temporal and starts it again on its file and port. */
-  crashTemporal: (whileDown?: () => Promise<void>) => Promise<void>;
+  /** Another API process on the same databases. */
+  startApi: () => Promise<ShopClient>;
+  /** A token of any customer of the seed. */
+  tokenOf: (customerId: string) => Promise<string>;
+  /** Scripts the gateway (gateway/control.ts). */
+  fault: (script: Readonly<Record<string, unknown>>) => Promise<void>;
+  /** Ends every script and lets every held answer go. */
+  clearFaults: () => Promise<void>;
+  /** SIGKILLs Temporal and starts it again on its port; on its file, or on an empty one. */
+  crashTemporal: (options?: Readonly<{ loseData?: boolean }>) => Promise<void>;
   /** Reads as the superuser, past every grant. */
   query: <T extends QueryResultRow>(database: DatabaseName, text: string, values?: unknown[]) => Promise<T[]>;
   /** A connection of its own, for tests that hold a lock. Ended with the system. */
@@ -79,18 +89,32 @@ export async function startSystem(options: { env?: Record<string, string> } = {}
     return known;
   };
   const connection = Connection.lazy({ address: temporalAddress });
+  const tokens = await developmentTokens(readConfig(env));
+  const control = async (method: string, body?: unknown): Promise<void> => {
+    const answer = await fetch(`${gateway.url}/faults`, {
+      method,
+      headers: { 'content-type': 'application/json' },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    if (!answer.ok) throw new Error(`the gateway answered ${answer.status}: ${await answer.text()}`);
+  };
 
   return {
-    shop: shopClient(api.url, await developmentTokens(readConfig(env))),
+    shop: shopClient(api.url, tokens),
     gatewayUrl: gateway.url,
     temporalAddress,
     temporal: new TemporalClient({ connection }),
     cliPath,
     env,
     startWorkers: (...names) => started('workers/main.ts', env, names),
-    async crashTemporal(whileDown) {
+    startApi: async () => shopClient((await started('api/server.ts', env)).url, tokens),
+    tokenOf: (sub) => signToken(readConfig(env), { sub, role: 'customer', expires: '1h' }),
+    fault: (script) => control('PUT', script),
+    clearFaults: () => control('DELETE'),
+    async crashTemporal({ loseData = false } = {}) {
       process.kill(server.pid, 'SIGKILL');
-      await whileDown?.();
+      await eventually('Temporal is gone', () => Promise.resolve(isAlive(server.pid) ? undefined : true));
+      if (loseData) await Promise.all(['', '-wal', '-shm'].map((end) => rm(`${dbFile}${end}`, { force: true })));
       const port = Number(temporalAddress.split(':')[1]);
       server = await startTemporal({ cliPath, dbFile, port, uiPort: false });
     },
