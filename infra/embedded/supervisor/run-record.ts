@@ -62,11 +62,6 @@ export function claimDataDir(dataDir: string): Claim {
   };
 }
 
-/** What the file says; undefined when there is none. A file that cannot be read counts as left by nobody. */
-export function readRunRecord(dataDir: string): RunRecord | undefined {
-  return read(join(dataDir, RUN_FILE));
-}
-
 function take(file: string, mine: RunRecord): RunRecord | undefined {
   const draft = draftOf(file, mine);
   try {
@@ -108,6 +103,7 @@ function draftOf(file: string, record: RunRecord): string {
   return draft;
 }
 
+/** What the file says; undefined when there is none. A file that cannot be read counts as left by nobody. */
 function read(file: string): RunRecord | undefined {
   if (!existsSync(file)) return undefined;
   try {
