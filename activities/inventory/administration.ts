@@ -66,7 +66,7 @@ async function adjust(tx: SqlTransaction, adjustmentId: string, input: Adjustmen
   const stock = line?.stock ?? null;
   if (stock === null) return { code: 'UNKNOWN_PRODUCT', message: 'this product has no stock at that location' };
   const available = stock.available + input.quantityChange;
-  if (available < 0 || available > MAX_QUANTITY) {
+  if (available < 0 || available + stock.reserved > MAX_QUANTITY) {
     const message = `${stock.available} are available, so ${input.quantityChange} is not possible`;
     return { code: 'STOCK_BELOW_ZERO', message, detail: { available: stock.available } };
   }
@@ -78,7 +78,7 @@ async function adjust(tx: SqlTransaction, adjustmentId: string, input: Adjustmen
   return { ...answer, replayed: false };
 }
 
-/** The columns are 32 bits wide. */
+/** The columns are 32 bits wide, that of the total too. */
 const MAX_QUANTITY = 2_147_483_647;
 
 async function saveAdjustment(
