@@ -4,12 +4,12 @@ import pLimit from 'p-limit';
 import pg from 'pg';
 
 import type { CheckoutInput } from '../../domain/checkout.ts';
+import { refusalCode } from '../support/activity-refusal.ts';
 import { query } from '../support/databases.ts';
 import { eventually } from '../support/eventually.ts';
 import { brokenStock, type InventoryService, openInventory, stockOf } from '../support/inventory.ts';
 import { holdLock } from '../support/locks.ts';
 import { assertOutboxIsSound, eventsOf } from '../support/outbox.ts';
-import { refusalCode } from '../support/activity-refusal.ts';
 import { checkoutInput, type Item, makeCustomer, makeItem } from '../support/shop.ts';
 
 /** How many of parallel requests were served, and with which codes the others were refused. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 
 import type { CheckoutInput } from '../../domain/checkout.ts';
+import { refusalCode, refused } from '../support/activity-refusal.ts';
 import { query } from '../support/databases.ts';
 import { type InventoryService, openInventory, stockOf } from '../support/inventory.ts';
-import { refusalCode, refused } from '../support/activity-refusal.ts';
 import { checkoutInput, makeCustomer, makeItem, makeVariant } from '../support/shop.ts';
 
 describe('a refusal of reserveStock', () => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 
 import { movementIdFor, stockAggregateId } from '../../events/ids.ts';
+import { refused } from '../support/activity-refusal.ts';
 import { query } from '../support/databases.ts';
 import { brokenStock, type InventoryService, openInventory, stockOf } from '../support/inventory.ts';
 import { assertOutboxIsSound, eventsOf } from '../support/outbox.ts';
-import { refused } from '../support/activity-refusal.ts';
 import { rowsWith } from '../support/row-search.ts';
 import { adjustBy, checkoutInput, makeCustomer, makeItem, makeVariant } from '../support/shop.ts';
 

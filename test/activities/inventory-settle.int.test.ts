@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 
 import { storedAnswer } from '../../activities/inventory/stored-answer.ts';
 import { type CheckoutInput, placedOrder } from '../../domain/checkout.ts';
+import { refusalCode, refused } from '../support/activity-refusal.ts';
 import { query } from '../support/databases.ts';
 import { brokenStock, type InventoryService, openInventory, stockOf } from '../support/inventory.ts';
 import { assertOutboxIsSound, eventsOf } from '../support/outbox.ts';
-import { refusalCode, refused } from '../support/activity-refusal.ts';
 import { checkoutInput, type Item, makeCustomer, makeItem } from '../support/shop.ts';
 
 const UNPLACED = { code: 'TEMPORARILY_UNAVAILABLE', message: 'the checkout could not be placed' } as const;

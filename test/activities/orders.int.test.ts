@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 
-import { orderActivities, type OrderActivities } from '../../activities/orders/activities.ts';
+import { type OrderActivities, orderActivities } from '../../activities/orders/activities.ts';
 import { type CheckoutInput, orderNumberOf, placedOrder, type SagaEnd } from '../../domain/checkout.ts';
 import { type Databases, openOrder } from '../../infra/databases.ts';
 import { refusalCode } from '../support/activity-refusal.ts';

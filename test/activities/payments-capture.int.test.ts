@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { paymentIdFor } from '../../events/ids.ts';
 import { GatewayOutage } from '../../infra/payment-gateway/outage.ts';
 import { refusalCode, refused } from '../support/activity-refusal.ts';
-import { rowsWith } from '../support/row-search.ts';
 import { assertOutboxIsSound, eventsOf } from '../support/outbox.ts';
 import {
   activitiesOn,
@@ -15,6 +14,7 @@ import {
   paymentOf,
   type PaymentService,
 } from '../support/payments.ts';
+import { rowsWith } from '../support/row-search.ts';
 
 const TAKEN = { type: 'CAPTURE', minor: 39_000, currency: 'KRW', key: null };
 const CAPTURED = { status: 'CAPTURED', version: 2, captured: 39_000, currency: 'KRW', refunded: 0, failure: null };

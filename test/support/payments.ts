@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 
-import { paymentActivities, type PaymentActivities } from '../../activities/payments/activities.ts';
+import { type PaymentActivities, paymentActivities } from '../../activities/payments/activities.ts';
 import type { CaptureInput } from '../../activities/payments/contract.ts';
 import { paymentIdFor } from '../../events/ids.ts';
 import type { GatewaySettings } from '../../gateway/app.ts';
@@ -32,9 +32,11 @@ export async function openPayments(settings: Partial<GatewaySettings> = {}): Pro
   const databases = await freshDatabases();
   const payment = openPayment(databases.urls.payment, { poolSize: 15 });
   const gateway = await listenInProcess(databases.urls.gateway, { hangMs: 3 * TIMEOUT_MS, ...settings });
-  const { script, untilHeld } = callsOf(gateway.url);
+  const calls = callsOf(gateway.url);
   return {
-    ...{ payment, databases, script, untilHeld, gatewayUrl: gateway.url },
+    ...{ payment, databases, gatewayUrl: gateway.url },
+    script: (fault) => calls.script(fault),
+    untilHeld: () => calls.untilHeld(),
     activities: activitiesOn(payment, gateway.url),
     adminUrl: databases.adminUrl('payment'),
     letGo: async () => {
