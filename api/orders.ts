@@ -22,8 +22,10 @@ export function orderRoutes(deps: ApiDeps): Router {
       const key = orderKeyOf(req.params.orderId, res);
       const order = await find(deps, key);
       if (order !== undefined) {
-        res.set({ ETag: `"${order.version}"`, 'Cache-Control': 'private, no-cache' });
-        res.json(presentOrder(order, deps.links));
+        const etag = `"${order.version}"`;
+        res.set({ ETag: etag, 'Cache-Control': 'private, no-cache' });
+        if (names(req.get('if-none-match'), etag)) res.status(304).end();
+        else res.json(presentOrder(order, deps.links));
         return;
       }
       if (!(await isUnderWay(deps.temporal, key))) throw noSuchOrder();
@@ -46,6 +48,13 @@ export function orderRoutes(deps: ApiDeps): Router {
     })
     .all('/v1/orders/:orderId/cancel', notAllowed('POST'));
 }
+
+/**
+ * Whether If-None-Match names this version (RFC 9110, 13.1.2). Express's own check gives way to `Cache-Control:
+ * no-cache`, which every `fetch` with this header sends along.
+ */
+const names = (header: string | undefined, etag: string): boolean =>
+  (header ?? '').split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etag);
 
 function orderKeyOf(orderId: unknown, res: Response): OrderKey {
   const customerId = ownerFilter(callerOf(res));

@@ -21,7 +21,7 @@ export const PLACED_DEADLINE_MS = 10_000;
 /** How long Temporal may take to say that it is there, milliseconds. */
 const REACH_DEADLINE_MS = 2_000;
 /** With `respond-async`: for the workflow to look at the request hash, milliseconds. Without a worker it cannot. */
-const ACCEPTED_DEADLINE_MS = 1_000;
+const HASH_DEADLINE_MS = 500;
 const START_DEADLINE_MS = 3_000;
 
 /** `started`: it may have started, and more is not known · `closed`: this checkout ran to its end before. */
@@ -34,12 +34,15 @@ export type Placing = PlacedAnswer | 'started' | 'closed';
  * @throws Unavailable only when the checkout certainly did not start: a shopper who reads 503 buys again
  * @throws CheckoutError IDEMPOTENCY_KEY_REUSED when the checkout with this key has another request hash
  */
-export const place = (temporal: TemporalClient, input: CheckoutInput, deadlineMs: number): Promise<Placing> =>
-  startingWith(temporal, () =>
-    temporal.client.withDeadline(Date.now() + deadlineMs, () =>
-      temporal.client.workflow.executeUpdateWithStart(placedUpdate, updateOptions(input)),
+export async function place(temporal: TemporalClient, input: CheckoutInput, deadlineMs: number): Promise<Placing> {
+  await mustBeReachable(temporal);
+  const { client } = temporal;
+  return startingWith(() =>
+    client.withDeadline(Date.now() + deadlineMs, () =>
+      client.workflow.executeUpdateWithStart(placedUpdate, updateOptions(input)),
     ),
   );
+}
 
 /**
  * Starts the checkout, or joins the one with the same key, without waiting for it. Repeat-safe.
@@ -47,17 +50,14 @@ export const place = (temporal: TemporalClient, input: CheckoutInput, deadlineMs
  * @throws Unavailable, CheckoutError as `place` does
  */
 export async function startOnly(temporal: TemporalClient, input: CheckoutInput): Promise<Placing> {
-  const { client } = temporal;
-  const accepted = await startingWith(temporal, async () => {
-    await client.withDeadline(Date.now() + ACCEPTED_DEADLINE_MS, () =>
-      client.workflow.startUpdateWithStart(placedUpdate, { ...updateOptions(input), waitForStage: 'ACCEPTED' }),
-    );
-    return 'accepted' as const;
-  });
-  if (accepted !== 'started') return accepted === 'accepted' ? 'started' : accepted;
+  // The workflow alone knows the hash of an earlier request, so it gets a moment to refuse this one.
+  const soon = await place(temporal, input, HASH_DEADLINE_MS);
+  if (soon === 'closed') return soon;
+  if (soon !== 'started') return soon.requestHash === input.requestHash ? 'started' : soon;
 
-  // No worker looked at it in time. A plain start needs none, and its answer means that the checkout is stored.
-  return startingWith(temporal, async () => {
+  // A plain start needs no worker, and its answer means that the checkout is stored.
+  const { client } = temporal;
+  return startingWith(async () => {
     const deadline = Date.now() + START_DEADLINE_MS;
     await client.withDeadline(deadline, () =>
       client.workflow.start<typeof checkout>(CHECKOUT_WORKFLOW, startOptions(input)),
@@ -66,8 +66,7 @@ export async function startOnly(temporal: TemporalClient, input: CheckoutInput):
   });
 }
 
-async function startingWith<T>(temporal: TemporalClient, start: () => Promise<T>): Promise<T | 'started' | 'closed'> {
-  await mustBeReachable(temporal);
+async function startingWith<T>(start: () => Promise<T>): Promise<T | 'started' | 'closed'> {
   try {
     return await start();
   } catch (error) {

@@ -1,7 +1,7 @@
 import type { Response } from 'express';
 
 import type { OrderView } from '../activities/orders/read.ts';
-import { checkoutWorkflowId, orderNumberOf, type PlacedOrder } from '../domain/checkout.ts';
+import { checkoutWorkflowId, orderNumberOf, type PlacedOrder, type PricedLine } from '../domain/checkout.ts';
 
 /** Where an order can be followed. `temporal` is there when this system knows its Temporal Web. */
 export type Links = Readonly<{ self: string; cancel: string; temporal?: string }>;
@@ -23,7 +23,7 @@ export function presentPlaced({ lines, paymentMethod, total, ...order }: PlacedO
     orderNumber: order.orderNumber,
     status: order.status,
     failure: null,
-    items: lines,
+    items: lines.map(presentLine),
     total,
     refunded: { minor: 0, currency: total.currency },
     payment: { method: paymentMethod, status: 'PENDING', instructions: null, expiresAt: null },
@@ -31,6 +31,19 @@ export function presentPlaced({ lines, paymentMethod, total, ...order }: PlacedO
     links: linksOf(order.orderId, options),
   };
 }
+
+/** The same fields as an order's line: what the saga remembers beyond them is its own. */
+const presentLine = (line: PricedLine): object => ({
+  lineNo: line.lineNo,
+  productId: line.productId,
+  variantId: line.variantId,
+  locationCode: line.locationCode,
+  sku: line.sku,
+  name: line.name,
+  unitPrice: line.unitPrice,
+  quantity: line.quantity,
+  lineTotal: line.lineTotal,
+});
 
 /** 202: the checkout is on its way. A repeat with the same key, or the location, tells how it went. */
 export function sendPending(res: Response, orderId: string, options: LinkOptions): void {
