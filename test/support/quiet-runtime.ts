@@ -1,5 +1,5 @@
 import { IllegalStateError } from '@temporalio/common';
-import { DefaultLogger, Runtime } from '@temporalio/worker';
+import { DefaultLogger, makeTelemetryFilterString, Runtime } from '@temporalio/worker';
 
 let asked = false;
 
@@ -8,7 +8,8 @@ export function quietRuntime(): void {
   if (asked) return;
   asked = true;
   try {
-    Runtime.install({ logger: new DefaultLogger('ERROR') });
+    const filter = makeTelemetryFilterString({ core: 'ERROR' });
+    Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter } } });
   } catch (error) {
     // Another suite of this process came first: its level stays, which costs nothing but lines.
     if (!(error instanceof IllegalStateError)) throw error;

@@ -1,5 +1,5 @@
 import { SearchAttributeType } from '@temporalio/common';
-import { temporal } from '@temporalio/proto';
+import proto from '@temporalio/proto';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { Context } from 'mocha';
 
@@ -31,7 +31,7 @@ export async function timeSkippingBench(context: Context): Promise<WorkflowBench
 
 /** Not by `ensureSearchAttributes`: this server can add them, but it cannot list them (UNIMPLEMENTED). */
 async function registerSearchAttributes({ connection, namespace }: TestWorkflowEnvironment): Promise<void> {
-  const { INDEXED_VALUE_TYPE_INT, INDEXED_VALUE_TYPE_KEYWORD } = temporal.api.enums.v1.IndexedValueType;
+  const { INDEXED_VALUE_TYPE_INT, INDEXED_VALUE_TYPE_KEYWORD } = proto.temporal.api.enums.v1.IndexedValueType;
   const types = Object.values(SEARCH_ATTRIBUTES).map(({ name, type }) => [
     name,
     type === SearchAttributeType.INT ? INDEXED_VALUE_TYPE_INT : INDEXED_VALUE_TYPE_KEYWORD,

@@ -8,8 +8,10 @@ export const WORKFLOWS = fileURLToPath(new URL('../../workflows/index.ts', impor
 let bundled: Promise<WorkflowBundleWithSourceMap> | undefined;
 
 /** Bundles a folder's workflows, without the bundler's progress in the report. */
-export const bundle = (workflowsPath: string): Promise<WorkflowBundleWithSourceMap> =>
-  bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') });
+export const bundle = (
+  workflowsPath: string,
+  logger = new DefaultLogger('ERROR'),
+): Promise<WorkflowBundleWithSourceMap> => bundleWorkflowCode({ workflowsPath, logger });
 
 /** The workflows of today, bundled once per mocha process. */
 export const workflowBundle = (): Promise<WorkflowBundleWithSourceMap> => (bundled ??= bundle(WORKFLOWS));

@@ -1,0 +1,109 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+
+import { Client, Connection } from '@temporalio/client';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { DefaultLogger, makeTelemetryFilterString, Runtime, Worker } from '@temporalio/worker';
+import { Command } from 'commander';
+
+import { readConfig } from '../infra/config.ts';
+import { findEndpoints, temporalEnvironment } from '../infra/endpoints.ts';
+import { type History, historyFromJson } from '../infra/temporal-history.ts';
+import { workflowCode } from './temporal-worker.ts';
+
+type Named = Readonly<{ workflowId: string; history: History }>;
+
+const RECORDED = 'test/histories';
+
+const command = new Command('npm run replay --')
+  .description(
+    'Replays histories on the workflow code of today. A history that no longer fits is a running checkout that would break.',
+  )
+  .argument(
+    '[histories...]',
+    `files as \`temporal workflow show --output json\` prints them, or workflow ids of the running system; none means all of ${RECORDED}`,
+  )
+  .addHelpText(
+    'after',
+    `
+Examples:
+  npm run replay
+  npm run replay -- test/histories/paid.v0.1.0.json
+  npm run replay -- checkout-0f8fad5b-d9cb-569f-a165-70867728950e
+
+Exit code: 0 all fit, 1 at least one does not, 2 a history cannot be had.`,
+  )
+  .parse();
+
+// Replaying says itself what is wrong, in one line each.
+Runtime.install({
+  logger: new DefaultLogger('ERROR'),
+  telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
+});
+
+const failures = await replayAll(await chosen(command.args));
+process.exitCode = failures > 0 ? 1 : 0;
+
+async function replayAll(histories: readonly Named[]): Promise<number> {
+  let failed = 0;
+  for await (const { workflowId, error } of Worker.runReplayHistories(workflowCode(), histories)) {
+    if (error !== undefined) failed += 1;
+    const count = histories.find((named) => named.workflowId === workflowId)?.history.events?.length ?? 0;
+    const how = error === undefined ? `ok (${count} events)` : `DOES NOT FIT: ${causeOf(error.message)}`;
+    process.stdout.write(`${workflowId}: ${how}\n`);
+  }
+  return failed;
+}
+
+async function chosen(names: readonly string[]): Promise<Named[]> {
+  const recorded = () => (existsSync(RECORDED) ? readdirSync(RECORDED) : []).filter((name) => name.endsWith('.json'));
+  const wanted = names.length > 0 ? names : recorded().map((name) => join(RECORDED, name));
+  if (wanted.length === 0) return command.error(`there is no history in ${RECORDED}`, { exitCode: 2 });
+
+  const files = wanted.filter(isFile);
+  const ids = wanted.filter((name) => !isFile(name));
+  return [...files.map(fromFile), ...(ids.length > 0 ? await fromServer(ids) : [])];
+}
+
+function isFile(name: string): boolean {
+  return name.endsWith('.json');
+}
+
+function fromFile(path: string): Named {
+  try {
+    return { workflowId: basename(path), history: historyFromJson(JSON.parse(readFileSync(path, 'utf8'))) };
+  } catch (error) {
+    return command.error(`${path}: ${error instanceof Error ? error.message : String(error)}`, { exitCode: 2 });
+  }
+}
+
+/** From the system that `npm start` runs, or the one that the environment names. */
+async function fromServer(workflowIds: readonly string[]): Promise<Named[]> {
+  const config = readConfig();
+  const overrideEnvVars = temporalEnvironment(config, findEndpoints(config.dataDir));
+  const { connectionOptions, namespace } = loadClientConnectConfig(overrideEnvVars && { overrideEnvVars });
+  const connection = Connection.lazy(connectionOptions);
+  const { workflow } = new Client({ connection, namespace: namespace ?? 'default' });
+  try {
+    const histories: Named[] = [];
+    for (const workflowId of workflowIds) {
+      histories.push({ workflowId, history: await workflow.getHandle(workflowId).fetchHistory() });
+    }
+    return histories;
+  } catch (error) {
+    const address = connectionOptions.address ?? '127.0.0.1:7233';
+    const reason = error instanceof Error ? firstLine(error.message) : String(error);
+    return command.error(`no history from Temporal at ${address}: ${reason}`, { exitCode: 2 });
+  } finally {
+    await connection.close();
+  }
+}
+
+/** The SDK's message ends with a dump; the sentence that says what differs has a code. */
+function causeOf(message: string): string {
+  return /\[TMPRL\d+\][^"]*/.exec(message)?.[0] ?? firstLine(message);
+}
+
+function firstLine(text: string): string {
+  return text.split('\n', 1)[0] ?? text;
+}
