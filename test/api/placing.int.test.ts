@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 
+import { checkoutWorkflowId } from '../../domain/checkout.ts';
 import { eventually } from '../support/eventually.ts';
 import { startSystem, type TestSystem } from '../support/system.ts';
 
@@ -54,6 +55,7 @@ describe('placing an order over HTTP', function () {
     const order = await paid(orderId);
     assert.deepEqual(order['items'], items, 'the order shows other items than the placed answer');
     assert.equal(order['placedAt'], placedAt);
+    await system.temporal.workflow.getHandle(checkoutWorkflowId(orderId)).result();
     const again = await buy({ key: `"${key}"` });
     assert.deepEqual([again.status, again.headers.get('idempotent-replayed')], [201, 'true']);
     assert.deepEqual(again.body, placed.body);

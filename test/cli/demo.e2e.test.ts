@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+
+import { startSystem, type TestSystem } from '../support/system.ts';
+
+type End = Readonly<{ code: number; stdout: string; stderr: string }>;
+
+const demo = (args: readonly string[], env: Readonly<Record<string, string>>): Promise<End> =>
+  new Promise((resolve) => {
+    execFile(process.execPath, ['--import', 'tsx', 'cli/demo.ts', ...args], { env }, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+    });
+  });
+
+describe('the demo', function () {
+  this.timeout(300_000);
+  let system: TestSystem;
+  before(async () => {
+    system = await startSystem();
+    await system.startWorkers();
+  });
+  after(() => system.stop());
+
+  const settings = () => {
+    const { customer, otherCustomer } = system.shop.tokens;
+    return { ...system.env, API_URL: system.shop.url, API_TOKENS: `${customer},${otherCustomer}` };
+  };
+
+  it('sees every kind of shopper fare as expected', async () => {
+    const { code, stdout, stderr } = await demo(['--orders', '24', '--seed', '7'], settings());
+    assert.equal(code, 0, `${stdout}\n${stderr}`);
+    assert.match(stdout, /All 24 fared as expected/);
+    for (const row of [/^paid +\d+ +PAID +\d+ PAID +\d+ ms/m, /^out of stock +\d+ +OUT_OF_STOCK/m, /^cancelled /m]) {
+      assert.match(stdout, row);
+    }
+  });
+
+  it('ends with 1 and says who fared otherwise', async () => {
+    await system.query('platform', `update products set status = 'ARCHIVED' where id = 102 or id = 101`);
+    const rows = await system.query<{ n: number }>(
+      'platform',
+      `update users set status = 'INACTIVE' where id in (1, 2) returning 1 as n`,
+    );
+    assert.equal(rows.length, 2);
+    const { code, stderr } = await demo(['--orders', '3', '--seed', '7'], settings());
+    assert.equal(code, 1);
+    assert.match(stderr, /^demo: paid: expected PAID, saw UNKNOWN_USER$/m);
+  });
+
+  it('says in one line that nothing is running', async () => {
+    const { code, stderr } = await demo(['--api', 'http://127.0.0.1:1', '--token', 'x'], system.env);
+    assert.equal(code, 1);
+    assert.match(stderr, /^demo: http:\/\/127\.0\.0\.1:1 cannot be used \(.+\): is `npm start` running\?\n$/);
+    const nowhere = await demo([], system.env);
+    assert.equal(nowhere.code, 1);
+    assert.match(nowhere.stderr, /^demo: Nothing is running on .+\n$/);
+  });
+});
