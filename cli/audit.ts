@@ -1,0 +1,50 @@
+import { Command, InvalidArgumentError } from 'commander';
+
+import { INVARIANT_IDS, type InvariantId, INVARIANTS } from '../infra/audit/finding.ts';
+import { CannotLook } from '../infra/audit/snapshot.ts';
+import { configOrExit } from '../infra/process.ts';
+import { progressLine } from './audit/progress.ts';
+import { reportOf } from './audit/report.ts';
+import { auditSystem } from './audit/system.ts';
+
+type Options = Readonly<{ only: readonly InvariantId[]; temporal: boolean; json: boolean }>;
+
+const list = INVARIANT_IDS.map((id) => `  ${id}  ${INVARIANTS[id]}`).join('\n');
+const program = new Command('npm run audit --')
+  .description(
+    'Looks whether the invariants of the design hold in the databases as they are. Reads only, beside live traffic.',
+  )
+  .option('--only <numbers>', 'some of the invariants, for example 1,3', invariants, INVARIANT_IDS)
+  .option('--no-temporal', 'do not ask Temporal: what a running workflow may excuse is reported as unknown')
+  .option('--json', 'print the result as JSON', false)
+  .addHelpText(
+    'after',
+    `\nThe invariants:\n${list}\n\n` +
+      'Works on *_DATABASE_URL, GATEWAY_URL and TEMPORAL_ADDRESS, or else on the system that `npm start` runs.\n' +
+      'Exit codes: 0 when all hold, 1 with findings, 2 when it could not look at everything.',
+  )
+  .action(main);
+await program.parseAsync();
+
+async function main({ only, temporal, json }: Options): Promise<void> {
+  const progress = progressLine(process.stderr);
+  try {
+    const audited = await auditSystem(configOrExit(), { only, temporal, say: progress.say });
+    progress.clear();
+    process.stdout.write(json ? `${JSON.stringify(audited, null, 2)}\n` : `${reportOf(audited)}\n`);
+    if (audited.findings.length > 0) process.exitCode = 1;
+    else if (audited.unknown.length > 0 || audited.overfull.length > 0) process.exitCode = 2;
+  } catch (error) {
+    progress.clear();
+    if (!(error instanceof CannotLook)) throw error;
+    process.stderr.write(`audit: ${error.message}\n`);
+    process.exitCode = 2;
+  }
+}
+
+function invariants(text: string): InvariantId[] {
+  const asked = text.split(',').map((part) => Number(part.trim()));
+  const known = asked.filter((id): id is InvariantId => INVARIANT_IDS.some((one) => one === id));
+  if (known.length === asked.length) return known;
+  throw new InvalidArgumentError(`numbers out of ${INVARIANT_IDS.join(', ')}, with commas between them.`);
+}

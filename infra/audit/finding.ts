@@ -1,0 +1,69 @@
+/** The invariants of the design that this audit knows, by their numbers there, with what each of them states. */
+export const INVARIANTS = {
+  1: 'every snapshot is the fold of its ledger',
+  2: 'no stock below zero; reserved stock, headers, reservations and ledger agree',
+  3: 'a paid order has one captured payment of its amount, and committed stock',
+  4: 'a closed or missing order holds no stock and no money',
+  5: "the gateway's ledger is what the payments say",
+  6: 'whatever is open has a running workflow',
+  9: 'one order per request, and its stored answer is the order',
+} as const;
+
+export type InvariantId = keyof typeof INVARIANTS;
+
+export const INVARIANT_IDS = Object.keys(INVARIANTS).map(Number) as readonly InvariantId[];
+
+/** One row that breaks an invariant. */
+export type Finding = Readonly<{
+  invariant: InvariantId;
+  /** The row, by kind and id; unique within its invariant. */
+  row: string;
+  /** The order it belongs to, whose running workflows excuse it; null for what belongs to none. */
+  orderId: string | null;
+  /** A workflow besides those of the order that may still put it right. */
+  workflowId?: string;
+  is: string;
+  shouldBe: string;
+}>;
+
+/** Most suspects that are kept for each invariant: what is worse than this needs no longer list. */
+export const MOST_SUSPECTS = 10_000;
+
+/** What one look at the databases gave: rows looked at and suspects, for each invariant. Its size is bounded. */
+export class Look {
+  readonly #looked = new Map<InvariantId, number>();
+  readonly #suspects = new Map<InvariantId, Map<string, Finding>>();
+  readonly #overfull = new Set<InvariantId>();
+
+  count(invariant: InvariantId, rows: number): void {
+    this.#looked.set(invariant, this.looked(invariant) + rows);
+  }
+
+  looked(invariant: InvariantId): number {
+    return this.#looked.get(invariant) ?? 0;
+  }
+
+  /** Two complaints about one row under one invariant become one finding. */
+  add(finding: Finding): void {
+    const { invariant, row, is, shouldBe } = finding;
+    const known = this.#suspects.get(invariant) ?? new Map<string, Finding>();
+    this.#suspects.set(invariant, known);
+    const earlier = known.get(row);
+    if (earlier === undefined && known.size >= MOST_SUSPECTS) this.#overfull.add(invariant);
+    else if (earlier === undefined) known.set(row, finding);
+    else known.set(row, { ...earlier, is: `${earlier.is}; ${is}`, shouldBe: `${earlier.shouldBe}; ${shouldBe}` });
+  }
+
+  has({ invariant, row }: Finding): boolean {
+    return this.#suspects.get(invariant)?.has(row) ?? false;
+  }
+
+  get suspects(): Finding[] {
+    return [...this.#suspects.values()].flatMap((rows) => [...rows.values()]);
+  }
+
+  /** Invariants with more suspects than are kept. */
+  get overfull(): readonly InvariantId[] {
+    return [...this.#overfull];
+  }
+}

@@ -1,0 +1,191 @@
+import type { Finding, InvariantId, Look } from './finding.ts';
+import { type BookedCharge, bookedCharges, bookedChargesOf, LEDGER_PROVIDER } from './gateway-ledger.ts';
+import { orderIdsAmong } from './order-ids.ts';
+import type { Snapshot, Snapshots } from './snapshot.ts';
+
+/** What the payment service says about one charge. Amounts are minor units, as text. */
+type RecordedPayment = Readonly<{
+  orderId: string;
+  id: string;
+  providerId: string;
+  captured: string;
+  refunded: string;
+  currency: string;
+}>;
+
+const PAGE = 2_000;
+/** Charges that are held in memory at once. */
+const MOST_CHARGES = 200_000;
+
+export type MoneyOptions = Readonly<{
+  gatewayUrl: string;
+  wanted: ReadonlySet<InvariantId>;
+  only: readonly string[] | null;
+  say: (what: string) => void;
+}>;
+
+/**
+ * Compares the gateway's ledger with the payments (invariant 5) and with the orders (the gateway's half of invariant 4).
+ * The ledger comes in the order of its commits, so it is folded in as many passes over ranges of order ids as it takes
+ * to keep memory bounded.
+ */
+export async function compareMoney(from: Snapshots, look: Look, options: MoneyOptions): Promise<void> {
+  const { gatewayUrl, only, say, wanted } = options;
+  if (only !== null) {
+    return compareCharges(from, look, wanted, await bookedChargesOf(gatewayUrl, only), paymentsOf(from.payment, only));
+  }
+  const ranges = rangesOf(Math.ceil((await countCharges(from.payment)) / MOST_CHARGES));
+  for (const range of ranges) {
+    let read = 0;
+    const booked = await bookedCharges(gatewayUrl, range.holds, (count) => {
+      read += count;
+      say(`${read} entries of the gateway's ledger`);
+    });
+    await compareCharges(from, look, wanted, booked, paymentsBetween(from.payment, range));
+  }
+}
+
+async function compareCharges(
+  from: Snapshots,
+  look: Look,
+  wanted: ReadonlySet<InvariantId>,
+  booked: ReadonlyMap<string, BookedCharge>,
+  payments: AsyncIterable<RecordedPayment>,
+): Promise<void> {
+  if (wanted.has(4)) for await (const finding of ordersThatKeepMoney(from.order, booked)) look.add(finding);
+  if (!wanted.has(5)) return;
+  for await (const finding of chargesThatDiffer(booked, payments, (rows) => look.count(5, rows))) look.add(finding);
+}
+
+/**
+ * Invariant 5: for every charge, the gateway's ledger and the payments name the same captured and refunded amounts; no
+ * charge is known to one of them alone.
+ */
+async function* chargesThatDiffer(
+  booked: ReadonlyMap<string, BookedCharge>,
+  payments: AsyncIterable<RecordedPayment>,
+  count: (rows: number) => void,
+): AsyncGenerator<Finding> {
+  const unseen = new Map(booked);
+  for await (const payment of payments) {
+    count(1);
+    const charge = unseen.get(payment.providerId);
+    unseen.delete(payment.providerId);
+    const [is, shouldBe] = [recordedText(payment), bookedText(charge)];
+    // A charge that took no money is in no ledger.
+    if (is === shouldBe) continue;
+    const row = `payment ${payment.id}`;
+    yield { invariant: 5, row, orderId: payment.orderId, is, shouldBe: `${shouldBe}, as in the gateway's ledger` };
+  }
+  for (const charge of unseen.values()) {
+    count(1);
+    const { providerId, orderId } = charge;
+    const shouldBe = `${bookedText(charge)}, as in the gateway's ledger`;
+    yield {
+      invariant: 5,
+      row: `charge ${providerId}`,
+      orderId,
+      is: `no payment of order ${orderId} knows it`,
+      shouldBe,
+    };
+  }
+}
+
+/** Invariant 4, at the gateway: of an order that is closed or that nobody made, no charge keeps any money. */
+async function* ordersThatKeepMoney(
+  order: Snapshot,
+  booked: ReadonlyMap<string, BookedCharge>,
+): AsyncGenerator<Finding> {
+  const keeping = [...booked.values()].filter(({ captured, refunded }) => captured !== refunded);
+  for (let start = 0; start < keeping.length; start += PAGE) {
+    const part = keeping.slice(start, start + PAGE);
+    const open = await ordersNotClosed(
+      order,
+      part.map(({ orderId }) => orderId),
+    );
+    for (const charge of part) {
+      const { orderId, providerId, captured, refunded, currency } = charge;
+      if (open.has(orderId)) continue;
+      const is = `the gateway keeps ${captured - refunded} ${currency} of charge ${providerId}`;
+      yield {
+        invariant: 4,
+        row: `order ${orderId}`,
+        orderId,
+        is,
+        shouldBe: 'nothing kept for an order that is closed or missing',
+      };
+    }
+  }
+}
+
+/** Those of the given orders that exist and were not closed. */
+async function ordersNotClosed(order: Snapshot, ids: readonly string[]): Promise<ReadonlySet<string>> {
+  const rows = await order.query<{ id: string }>(
+    `select id::text from orders where id = any($1::uuid[]) and status not in ('FAILED', 'CANCELLED')`,
+    [orderIdsAmong(ids)],
+  );
+  return new Set(rows.map(({ id }) => id));
+}
+
+async function* paymentsOf(payment: Snapshot, only: readonly string[]): AsyncGenerator<RecordedPayment> {
+  yield* await payment.query<RecordedPayment>(
+    `select ${RECORDED} from payments where order_id = any($1::uuid[]) and provider = $2
+       and provider_payment_id is not null order by order_id, id`,
+    [orderIdsAmong(only), LEDGER_PROVIDER],
+  );
+}
+
+async function* paymentsBetween(payment: Snapshot, { from, to }: Range): AsyncGenerator<RecordedPayment> {
+  let after = { orderId: from, id: '00000000-0000-0000-0000-000000000000' };
+  for (;;) {
+    const rows = await payment.query<RecordedPayment>(
+      `select ${RECORDED} from payments
+       where order_id >= $1::uuid and (order_id, id) > ($1::uuid, $2::uuid) and ($3::uuid is null or order_id < $3::uuid)
+         and provider = $4 and provider_payment_id is not null
+       order by order_id, id limit ${PAGE}`,
+      [after.orderId, after.id, to, LEDGER_PROVIDER],
+    );
+    yield* rows;
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < PAGE) return;
+    after = last;
+  }
+}
+
+const RECORDED = `order_id::text as "orderId", id::text, provider_payment_id as "providerId",
+  coalesce(captured_amount, 0)::text as captured, refunded_amount::text as refunded,
+  coalesce(captured_currency, '')::text as currency`;
+
+async function countCharges(payment: Snapshot): Promise<number> {
+  const [row] = await payment.query<{ count: string }>(
+    'select count(*)::text as count from payments where provider_payment_id is not null',
+  );
+  return Number(row?.count);
+}
+
+/** Order ids from `from` on and below `to`; the last range has no end, and takes ids that are no UUIDs too. */
+type Range = Readonly<{ from: string; to: string | null; holds: (orderId: string) => boolean }>;
+
+function rangesOf(wanted: number): Range[] {
+  const count = Math.max(wanted, 1);
+  const border = (index: number): string =>
+    `${Math.floor((index * 2 ** 32) / count)
+      .toString(16)
+      .padStart(8, '0')}-0000-0000-0000-000000000000`;
+  return Array.from({ length: count }, (_, index): Range => {
+    const [from, to] = [border(index), index + 1 === count ? null : border(index + 1)];
+    const above = (id: string): boolean => index === 0 || id >= from;
+    return { from, to, holds: (id) => above(id) && (to === null || id < to) };
+  });
+}
+
+const moneyText = (captured: string, refunded: string, currency: string): string =>
+  captured === '0' && refunded === '0' ? 'nothing captured' : `captured ${captured} ${currency}, refunded ${refunded}`;
+
+const recordedText = ({ captured, refunded, currency }: RecordedPayment): string =>
+  moneyText(captured, refunded, currency);
+
+const bookedText = (charge: BookedCharge | undefined): string =>
+  charge === undefined
+    ? 'nothing captured'
+    : moneyText(String(charge.captured), String(charge.refunded), charge.currency);

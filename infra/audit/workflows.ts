@@ -1,0 +1,108 @@
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import pLimit from 'p-limit';
+
+import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import type { Finding } from './finding.ts';
+import { orderIdsAmong } from './order-ids.ts';
+import { CannotLook, type Snapshot } from './snapshot.ts';
+
+/** Workflow ids of what may still put an order right, besides its checkout. */
+export const repairWorkflowId = (orderId: string): string => `repair-${orderId}`;
+export const refundWorkflowId = (refundId: string): string => `refund-${refundId}`;
+export const webhookWorkflowId = (provider: string, eventId: string): string => `webhook-${provider}-${eventId}`;
+
+/** What the audit asks of Temporal. */
+export type Workflows = Readonly<{
+  /** @throws CannotLook when Temporal does not answer */
+  check: () => Promise<void>;
+  /** True while the workflow runs. @throws CannotLook when Temporal does not answer */
+  isOpen: (workflowId: string) => Promise<boolean>;
+}>;
+
+const CALL_LIMIT_MS = 10_000;
+const CALLS_AT_ONCE = 16;
+
+/** Asks a Temporal server by Describe: visibility lags behind, and an age proves nothing. */
+export function temporalWorkflows({ connection, workflow, options }: Client, address: string): Workflows {
+  const { namespace } = options;
+  const ask = async <T>(question: () => Promise<T>): Promise<T> => {
+    try {
+      return await connection.withDeadline(Date.now() + CALL_LIMIT_MS, question);
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) throw error;
+      const why = error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : error;
+      throw new CannotLook(
+        `Temporal at ${address}, namespace ${namespace}, cannot be asked: ${String(why)}. Start it, correct TEMPORAL_ADDRESS, or use --no-temporal.`,
+        { cause: error },
+      );
+    }
+  };
+  return {
+    check: async () => {
+      await ask(() => connection.workflowService.describeNamespace({ namespace }));
+    },
+    isOpen: async (workflowId) => {
+      try {
+        const { status } = await ask(() => workflow.getHandle(workflowId).describe());
+        return !CLOSED.has(status.name);
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return false;
+        throw error;
+      }
+    },
+  };
+}
+
+/** A state that we do not know, such as a paused run, is not an end. */
+const CLOSED: ReadonlySet<string> = new Set(['COMPLETED', 'FAILED', 'CANCELLED', 'TERMINATED', 'TIMED_OUT']);
+
+/**
+ * Which workflows run that may still put a suspect right: of its order the checkout, the repair and every refund, and
+ * the suspect's own. A few calls at once, none for anything that is no suspect.
+ *
+ * @returns running workflow ids by the row of the suspect; a row without any is absent
+ */
+export async function runningFor(
+  { isOpen }: Workflows,
+  payment: Snapshot,
+  suspects: readonly Finding[],
+): Promise<Map<string, string[]>> {
+  const orderIds = [...new Set(suspects.flatMap(({ orderId }) => orderId ?? []))];
+  const refunds = await refundsOf(payment, orderIds);
+  const limit = pLimit(CALLS_AT_ONCE);
+  const asked = new Map<string, Promise<boolean>>();
+  const isRunning = (id: string): Promise<boolean> => {
+    const answer = asked.get(id) ?? limit(() => isOpen(id));
+    asked.set(id, answer);
+    return answer;
+  };
+  const running = new Map<string, string[]>();
+  await Promise.all(
+    suspects.map(async ({ row, orderId, workflowId }) => {
+      const ofOrder =
+        orderId === null
+          ? []
+          : [
+              checkoutWorkflowId(orderId),
+              repairWorkflowId(orderId),
+              ...(refunds.get(orderId) ?? []).map(refundWorkflowId),
+            ];
+      const ids = workflowId === undefined ? ofOrder : [...ofOrder, workflowId];
+      const open = await Promise.all(ids.map(isRunning));
+      const own = ids.filter((_, index) => open[index]);
+      if (own.length > 0) running.set(row, own);
+    }),
+  );
+  return running;
+}
+
+/** Every refund ever begun for these orders: their workflows are named after them. */
+async function refundsOf(payment: Snapshot, orderIds: readonly string[]): Promise<Map<string, string[]>> {
+  const rows = await payment.query<{ orderId: string; ids: string[] }>(
+    `select p.order_id::text as "orderId", array_agg(r.id::text) as ids
+     from payments p join refunds r on r.payment_id = p.id
+     where p.order_id = any($1::uuid[]) group by p.order_id`,
+    [orderIdsAmong(orderIds)],
+  );
+  return new Map(rows.map(({ orderId, ids }) => [orderId, ids]));
+}
