@@ -7,7 +7,7 @@ import { eventually } from './eventually.ts';
 const LIMIT_MS = 3_000;
 
 export type HeldLock = Readonly<{
-  /** Resolves when so many sessions of this database wait for a lock, this one or each other's. */
+  /** Resolves when at least so many sessions of this database wait for a lock, this one or each other's. */
   untilWaiting: (sessions: number) => Promise<void>;
   release: () => Promise<void>;
 }>;
@@ -32,5 +32,5 @@ async function waiting(adminUrl: string, sessions: number): Promise<true | undef
     adminUrl,
     `select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
   );
-  return rows.length === sessions ? true : undefined;
+  return rows.length >= sessions ? true : undefined;
 }
