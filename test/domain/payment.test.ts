@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+
+import { type Charge, type ChargeStatus, judgeCharge } from '../../domain/payment.ts';
+
+const ASKED = { minor: 7_000, currency: 'KRW' };
+const charge = (status: ChargeStatus, change: Partial<Charge> = {}): Charge => ({
+  providerId: 'ch_1',
+  status,
+  captured: null,
+  refundedMinor: 0,
+  declineCode: null,
+  ...change,
+});
+
+describe('what a charge means', () => {
+  it('is captured only when exactly what was asked for was taken', () => {
+    assert.equal(judgeCharge(charge('captured', { captured: { ...ASKED } }), ASKED), 'CAPTURED');
+  });
+
+  for (const captured of [
+    { ...ASKED, minor: 6_999 },
+    { ...ASKED, minor: 7_001 },
+    { ...ASKED, currency: 'USD' },
+    null,
+  ]) {
+    it(`is a mismatch when ${JSON.stringify(captured)} was taken`, () => {
+      assert.deepEqual(judgeCharge(charge('captured', { captured }), ASKED), {
+        code: 'PAYMENT_AMOUNT_MISMATCH',
+        message: 'the gateway took another amount than was asked; it is given back',
+        detail: { asked: ASKED, captured },
+      });
+    });
+  }
+
+  it('is declined with the reason of the gateway, or without one', () => {
+    const detailOf = (judged: ReturnType<typeof judgeCharge>): unknown =>
+      typeof judged === 'object' ? judged : undefined;
+    assert.deepEqual(detailOf(judgeCharge(charge('declined', { declineCode: 'insufficient_funds' }), ASKED)), {
+      code: 'PAYMENT_DECLINED',
+      message: 'the card was declined: insufficient_funds',
+      detail: { reason: 'insufficient_funds' },
+    });
+    assert.deepEqual(detailOf(judgeCharge(charge('declined'), ASKED)), {
+      code: 'PAYMENT_DECLINED',
+      message: 'the card was declined: declined',
+      detail: { reason: 'declined' },
+    });
+  });
+
+  it('is declined when it was cancelled at the gateway', () => {
+    const judged = judgeCharge(charge('cancelled'), ASKED);
+    assert.deepEqual(typeof judged === 'object' && [judged.code, judged.detail], [
+      'PAYMENT_DECLINED',
+      { reason: 'cancelled' },
+    ]);
+  });
+
+  it('is a card that cannot be used when it asks for a confirmation', () => {
+    const judged = judgeCharge(charge('requires_confirmation'), ASKED);
+    assert.equal(typeof judged === 'object' && judged.code, 'PAYMENT_METHOD_INVALID');
+  });
+
+  for (const status of ['open', 'processing'] as const) {
+    it(`is not decided while it is ${status}: never read as failed`, () => {
+      assert.equal(judgeCharge(charge(status), ASKED), undefined);
+    });
+  }
+});
