@@ -40,6 +40,8 @@ const environment = z.object({
   VIEWS_MIGRATION_URL: postgresUrl.optional(),
   BUS_MIGRATION_URL: postgresUrl.optional(),
   GATEWAY_MIGRATION_URL: postgresUrl.optional(),
+  /** Makes databases and roles on a server of yours (cli/provision.ts). No process that serves needs it. */
+  ADMIN_DATABASE_URL: postgresUrl.optional(),
   DATABASE_POOL_SIZE: z.coerce.number().int().min(1).max(200).default(10),
   GATEWAY_URL: z.url().optional(),
   JWT_ISSUER: z.string().min(1).default('commerce-saga'),
@@ -58,6 +60,9 @@ const environment = z.object({
   SHUTDOWN_GRACE_MS: milliseconds.default(40_000),
 });
 
+/** Every variable that is read here. Those of Temporal's own tools are not: @temporalio/envconfig reads them. */
+export const VARIABLES: readonly string[] = Object.keys(environment.shape);
+
 /** Everything the environment can say; every duration in milliseconds. */
 export type Config = Readonly<{
   mode: 'development' | 'production' | 'test';
@@ -73,6 +78,7 @@ export type Config = Readonly<{
   databaseUrls: Readonly<Record<DatabaseName, string | undefined>>;
   /** Where migrations are applied: as the owner of the tables where one is configured. */
   migrationUrls: Readonly<Record<DatabaseName, string | undefined>>;
+  adminUrl: string | undefined;
   databasePoolSize: number;
   gatewayUrl: string | undefined;
   gatewayTimeoutMs: number;
@@ -136,6 +142,7 @@ export function readConfig(env: NodeJS.ProcessEnv = loadedEnvironment()): Config
       bus: e.BUS_MIGRATION_URL ?? e.BUS_DATABASE_URL,
       gateway: e.GATEWAY_MIGRATION_URL ?? e.GATEWAY_DATABASE_URL,
     },
+    adminUrl: e.ADMIN_DATABASE_URL,
     databasePoolSize: e.DATABASE_POOL_SIZE,
     gatewayUrl: e.GATEWAY_URL,
     gatewayTimeoutMs: e.GATEWAY_TIMEOUT_MS,

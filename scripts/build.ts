@@ -1,27 +1,38 @@
-import { rmSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { existsSync, rmSync } from 'node:fs';
+import { cp, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 
-import { bundleWorkflowCode } from '@temporalio/worker';
+import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 
+import { DATABASES } from '../infra/config.ts';
 import { runCommand } from '../infra/embedded/child.ts';
 
 const COMPILE_LIMIT_MS = 5 * 60_000;
 
+const [folder = 'dist'] = process.argv.slice(2);
+const out = resolve(folder);
+if (out === resolve('dist')) rmSync(out, { recursive: true, force: true });
+else if (existsSync(out)) fail(`${folder} is there already: name a folder that is not.`);
+
 /**
- * Builds what production runs, into an empty dist/: the compiled programs, Prisma clients included, and the workflows as
- * one file, so that a worker starts without a bundler.
+ * Builds what production runs: the compiled programs, Prisma clients included, the migrations, and the workflows as one
+ * file, so that a worker starts without a bundler. Beside the folder it needs node_modules and package.json, no sources.
  */
-rmSync('dist', { recursive: true, force: true });
 const tsc = join('node_modules', 'typescript', 'bin', 'tsc');
-const { code, output } = await runCommand(process.execPath, [tsc, '-p', 'tsconfig.build.json'], COMPILE_LIMIT_MS);
-if (code !== 0) {
-  process.stderr.write(`${output}\nThe build failed: tsc ended with ${code ?? 'a signal'}.\n`);
-  process.exit(1);
+const args = [tsc, '-p', 'tsconfig.build.json', '--outDir', out];
+const { code, output } = await runCommand(process.execPath, args, COMPILE_LIMIT_MS);
+if (code !== 0) fail(`${output}\nThe build failed: tsc ended with ${code ?? 'a signal'}.`);
+for (const name of DATABASES) {
+  const migrations = join('prisma', name, 'migrations');
+  await cp(migrations, join(out, migrations), { recursive: true });
 }
 // Bundled from the compiled files: what is built is what was checked.
-const workflowsPath = fileURLToPath(new URL('../dist/workflows/index.js', import.meta.url));
-const bundle = await bundleWorkflowCode({ workflowsPath });
-await writeFile('dist/workflow-bundle.js', bundle.code);
-process.stdout.write('Built dist/ and dist/workflow-bundle.js.\n');
+const workflowsPath = join(out, 'workflows', 'index.js');
+const bundle = await bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('WARN') });
+await writeFile(join(out, 'workflow-bundle.js'), bundle.code);
+process.stdout.write(`Built ${folder}/ and ${folder}/workflow-bundle.js.\n`);
+
+function fail(reason: string): never {
+  process.stderr.write(`${reason}\n`);
+  process.exit(1);
+}

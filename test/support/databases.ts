@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 
 import { type DatabaseName, DATABASES } from '../../infra/config.ts';
-import { DATABASE_NAMES, MIGRATOR, provisionDatabases, serviceRole, urlsOn } from '../../infra/embedded/provision.ts';
+import { DATABASE_NAMES, MIGRATOR, provisionDatabases, urlsOn } from '../../infra/embedded/provision.ts';
+import { serviceRole } from '../../infra/provision.ts';
 import { seedPlatform } from '../../prisma/seed.ts';
 import { postgresServer } from './servers.ts';
 
