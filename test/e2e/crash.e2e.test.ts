@@ -94,6 +94,32 @@ describe('a checkout whose servers are killed', function () {
     await replaceWorker(worker, orderId);
   });
 
+  it('lets a charge in flight finish, in its first attempt, before a worker that is asked to stop ends', async () => {
+    const worker = await system.startWorkers();
+    await system.fault({ route: 'confirm', times: 1, kind: 'delay', ms: 3_000 });
+    const orderId = await place();
+    const handle = system.temporal.workflow.getHandle(checkoutWorkflowId(orderId));
+    await eventually('the charge is in flight', async () => {
+      const { raw } = await handle.describe();
+      const [pending] = raw.pendingActivities ?? [];
+      const { payment } = await factsOf(system, orderId);
+      return pending?.activityType?.name === 'capturePayment' && payment !== undefined ? pending : undefined;
+    });
+    assert.equal(await worker.stop(), 0);
+    const { payment, order, gateway } = await factsOf(system, orderId);
+    assert.deepEqual([payment?.status, order?.status, gateway.length], ['CAPTURED', 'PENDING', 1]);
+
+    const next = await system.startWorkers();
+    await completes(orderId);
+    await next.stop();
+    const { events } = await handle.fetchHistory();
+    const attempts = events?.flatMap(({ activityTaskStartedEventAttributes: started }) => started?.attempt ?? []);
+    assert.ok(
+      attempts?.every((attempt) => attempt === 1),
+      `attempts were ${attempts?.join(', ')}`,
+    );
+  });
+
   it('is finished after Temporal itself was killed and started again on its file', async () => {
     const worker = await system.startWorkers();
     const orderIds = await Promise.all(Array.from({ length: 10 }, place));
