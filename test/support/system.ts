@@ -9,7 +9,7 @@ import { isAlive } from '../../infra/embedded/child.ts';
 import { type EmbeddedTemporalServer, startTemporal } from '../../infra/embedded/temporal-server.ts';
 import { developmentTokens, signToken } from '../../infra/tokens.ts';
 import { type Child, startChild } from './child.ts';
-import { freshDatabases } from './databases.ts';
+import { freshDatabases, type TestDatabases } from './databases.ts';
 import { eventually } from './eventually.ts';
 import { serverFolder, temporalCliPath } from './servers.ts';
 import { type ShopClient, shopClient } from './shop-client.ts';
@@ -42,10 +42,15 @@ export type TestSystem = Readonly<{
   stop: () => Promise<void>;
 }>;
 
-/** @param options `env` is added to that of every process */
-export async function startSystem(options: { env?: Record<string, string> } = {}): Promise<TestSystem> {
+/**
+ * @param options `env` is added to that of every process; `databases` are used instead of fresh ones on the server that
+ *   tests share, and dropped in the end all the same
+ */
+export async function startSystem(
+  options: { env?: Record<string, string>; databases?: TestDatabases } = {},
+): Promise<TestSystem> {
   const folder = await serverFolder();
-  const databases = await freshDatabases({ seed: true });
+  const databases = options.databases ?? (await freshDatabases({ seed: true }));
   const cliPath = await temporalCliPath();
   const dbFile = join(folder, 'temporal.db');
   let server: EmbeddedTemporalServer = await startTemporal({ cliPath, dbFile, port: 0, uiPort: false });
