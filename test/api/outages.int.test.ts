@@ -4,6 +4,8 @@ import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
+import type { Client } from '@temporalio/client';
+
 import { type CheckoutInput, checkoutWorkflowId } from '../../domain/checkout.ts';
 import { freePort } from '../../infra/embedded/ports.ts';
 import { startPostgres } from '../../infra/embedded/postgres.ts';
@@ -16,8 +18,18 @@ type Body = Readonly<Record<string, unknown>>;
 const buy = (api: OpenApi, key: string = randomUUID(), prefer?: string, body: object = cart()) => {
   const headers = { Authorization: `Bearer ${api.tokens.customer}`, 'Idempotency-Key': key };
   const test = api.http.post('/v1/checkouts').set(headers);
-  return (prefer === undefined ? test : test.set('Prefer', prefer)).send(body);
+  const sent = (prefer === undefined ? test : test.set('Prefer', prefer)).send(body);
+  return sent.expect((res) => {
+    if (res.status === 202) started.add((res.body as { orderId: string }).orderId);
+  });
 };
+
+/** Checkouts that wait for a worker: another suite's workers on the same Temporal must not find them. */
+const started = new Set<string>();
+async function endStarted(client: Client): Promise<void> {
+  for (const orderId of started) await client.workflow.getHandle(checkoutWorkflowId(orderId)).terminate();
+  started.clear();
+}
 
 async function took<T>(work: () => PromiseLike<T>): Promise<readonly [T, number]> {
   const since = performance.now();
@@ -72,9 +84,7 @@ describe('while no worker runs', function () {
     api = await openApi((await temporalServer()).address);
   });
   after(async () => {
-    for await (const { workflowId } of api.client.workflow.list({ query: 'ExecutionStatus = "Running"' })) {
-      await api.client.workflow.getHandle(workflowId).terminate();
-    }
+    await endStarted(api.client);
     await api.close();
   });
 
@@ -156,8 +166,8 @@ describe('when the connection to Temporal breaks after the request was sent', fu
       const { orderId } = res.body as { orderId: string };
       const handle = direct.client.workflow.getHandle(checkoutWorkflowId(orderId));
       assert.equal((await handle.describe()).status.name, 'RUNNING');
-      await handle.terminate();
     } finally {
+      await endStarted(direct.client);
       await api.close();
       await direct.close();
       await proxy.close();
