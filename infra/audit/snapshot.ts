@@ -21,8 +21,7 @@ const STATEMENT_LIMIT_MS = 15 * 60_000;
 const IDLE_LIMIT_MS = 30 * 60_000;
 
 /**
- * Opens the databases that `names` asks for, all at the same moment, read-only, and closes them after `work`. Asking a
- * database that was not opened is a mistake of ours and throws.
+ * Opens the databases that `names` asks for, read-only and all at the same moment, and closes them after `work`.
  *
  * @throws CannotLook naming the database that cannot be reached or read
  */
@@ -31,46 +30,50 @@ export async function withSnapshots<T>(
   names: readonly AuditedDatabase[],
   work: (snapshots: Snapshots) => Promise<T>,
 ): Promise<T> {
-  const clients: pg.Client[] = [];
-  const open = async (name: AuditedDatabase): Promise<Snapshot> => {
-    if (!names.includes(name)) return notOpened(name);
-    const client = new pg.Client({
-      connectionString: urls[name],
-      connectionTimeoutMillis: CONNECTION_LIMIT_MS,
-      application_name: 'commerce-saga audit',
-      keepAlive: true,
+  const clients = new Map<AuditedDatabase, pg.Client>();
+  const ask = <R extends pg.QueryResultRow>(name: AuditedDatabase, text: string, values: readonly unknown[] = []) =>
+    readable(name, urls[name], async () => {
+      const client = clients.get(name);
+      if (client === undefined) throw new Error('it was not opened for this audit');
+      return (await client.query<R>(text, [...values])).rows;
     });
-    client.on('error', () => undefined); // the statement that meets the lost connection says so
-    clients.push(client);
-    await read(name, urls[name], () => client.connect());
-    await read(name, urls[name], () => client.query(BEGIN));
-    return {
-      query: async <R extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []) =>
-        (await read(name, urls[name], () => client.query<R>(text, [...values]))).rows,
-    };
-  };
   try {
-    const opened = await Promise.allSettled(AUDITED.map(open));
-    const [platform, order, payment] = opened.map((one) => {
-      if (one.status === 'fulfilled') return one.value;
-      throw one.reason;
-    }) as [Snapshot, Snapshot, Snapshot];
-    return await work({ platform, order, payment });
+    await together(names, async (name) => {
+      const client = new pg.Client({
+        connectionString: urls[name],
+        connectionTimeoutMillis: CONNECTION_LIMIT_MS,
+        application_name: 'commerce-saga audit',
+        keepAlive: true,
+      });
+      client.on('error', () => undefined); // the statement that meets the lost connection says so
+      clients.set(name, client);
+      await readable(name, urls[name], () => client.connect());
+      for (const setting of SETTINGS) await ask(name, setting);
+      await ask(name, 'begin isolation level repeatable read read only');
+    });
+    await together(names, (name) => ask(name, 'select 1')); // the first statement fixes the instant
+    const snapshot = (name: AuditedDatabase): Snapshot => ({ query: (text, values) => ask(name, text, values) });
+    return await work({ platform: snapshot('platform'), order: snapshot('order'), payment: snapshot('payment') });
   } finally {
-    await Promise.allSettled(clients.map((client) => client.end()));
+    await Promise.allSettled([...clients.values()].map((client) => client.end()));
   }
 }
 
-/** The last statement fixes the instant; `transaction_timeout` exists from PostgreSQL 17 on. */
-const BEGIN = `
-  set default_transaction_read_only = on;
-  set statement_timeout = ${STATEMENT_LIMIT_MS};
-  set idle_in_transaction_session_timeout = ${IDLE_LIMIT_MS};
-  select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout';
-  begin isolation level repeatable read read only;
-  select 1`;
+const SETTINGS = [
+  'set default_transaction_read_only = on',
+  `set statement_timeout = ${STATEMENT_LIMIT_MS}`,
+  `set idle_in_transaction_session_timeout = ${IDLE_LIMIT_MS}`,
+  // From PostgreSQL 17 on there is a limit of the whole transaction, which the service's role has short.
+  `select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'`,
+];
 
-async function read<T>(name: AuditedDatabase, url: string, action: () => Promise<T>): Promise<T> {
+/** All of them to their end, so that nothing is left running; then the first failure, in the order of the names. */
+async function together(names: readonly AuditedDatabase[], work: (name: AuditedDatabase) => Promise<unknown>) {
+  const ends = await Promise.allSettled(names.map(work));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+}
+
+async function readable<T>(name: AuditedDatabase, url: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (error) {
@@ -92,7 +95,3 @@ function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);
   return (text.split('\n')[0] ?? '').replace(/\.$/, '');
 }
-
-const notOpened = (name: AuditedDatabase): Snapshot => ({
-  query: () => Promise.reject(new Error(`the database ${name} was not opened for this audit`)),
-});

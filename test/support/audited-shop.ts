@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+
+import { Client, Connection } from '@temporalio/client';
+
+import { inventoryActivities } from '../../activities/inventory/activities.ts';
+import { orderActivities } from '../../activities/orders/activities.ts';
+import { paymentActivities } from '../../activities/payments/activities.ts';
+import type { CheckoutInput, SagaEnd } from '../../domain/checkout.ts';
+import type { Refusal } from '../../domain/errors.ts';
+import type { Money } from '../../domain/money.ts';
+import { audit, type Audited, type AuditOptions } from '../../infra/audit/audit.ts';
+import { temporalWorkflows, type Workflows } from '../../infra/audit/workflows.ts';
+import type { DatabaseName } from '../../infra/config.ts';
+import { openOrder, openPayment, openPlatform } from '../../infra/databases.ts';
+import { simulatedGateway } from '../../infra/payment-gateway/simulated.ts';
+import { listenInProcess } from '../gateway/running-gateway.ts';
+import { refused } from './activity-refusal.ts';
+import { freshDatabases, query } from './databases.ts';
+import { GENEROUS } from './inventory.ts';
+import { temporalServer } from './servers.ts';
+import { adjustBy, type Cart, checkoutInput, type Item } from './shop.ts';
+
+/** A customer and an item of the seed. */
+export const CUSTOMER = '1';
+export const MUG: Item = { productId: '101', variantId: '1011', locationCode: 'MAIN' };
+export const SIMPLE: Item = { productId: '102', variantId: null, locationCode: 'MAIN' };
+
+const CANCEL: SagaEnd = { status: 'CANCELLED', refusal: { code: 'CHECKOUT_CANCELLED', message: 'cancelled' } };
+const DECLINED: SagaEnd = { status: 'REJECTED', refusal: { code: 'PAYMENT_DECLINED', message: 'declined' } };
+const GATEWAY_LIMIT_MS = 2_000;
+
+export type AuditedShop = Awaited<ReturnType<typeof openAuditedShop>>;
+
+/** A seeded shop whose steps a test calls by itself, in the order of the saga, and the audit of all that they leave. */
+export async function openAuditedShop() {
+  const databases = await freshDatabases({ seed: true });
+  const { urls, adminUrl } = databases;
+  const platform = openPlatform(urls.platform, { poolSize: 10 });
+  const order = openOrder(urls.order, { poolSize: 5 });
+  const payment = openPayment(urls.payment, { poolSize: 5 });
+  const gateway = await listenInProcess(urls.gateway);
+  const { address } = await temporalServer();
+  const connection = await Connection.connect({ address });
+  const client = new Client({ connection });
+
+  const inventory = inventoryActivities({ platform, limits: GENEROUS });
+  const orders = orderActivities({ order });
+  const never = new AbortController().signal;
+  const payments = paymentActivities({
+    ...{ payment, signal: () => never },
+    gateway: simulatedGateway({ url: gateway.url, timeoutMs: GATEWAY_LIMIT_MS }),
+  });
+
+  const keyOf = ({ orderId, customerId, requestHash }: CheckoutInput) => ({ orderId, customerId, requestHash });
+  const steps = {
+    /** Stock RESERVED and the order PENDING. */
+    async place(
+      cart: readonly Cart[] = [
+        { item: MUG, quantity: 2 },
+        { item: SIMPLE, quantity: 1 },
+      ],
+      token = 'tok_ok',
+    ) {
+      const input = checkoutInput(CUSTOMER, cart, { payment: { method: 'card', token } });
+      const reservation = await inventory.reserveStock(input);
+      const { total } = await orders.createOrder({ ...keyOf(input), reservation });
+      return { ...input, total };
+    },
+    capture: (input: CheckoutInput & Readonly<{ total: Money }>) =>
+      payments.capturePayment({ ...input, amount: input.total, ...input.payment }),
+    async finish(input: CheckoutInput, paymentId: string) {
+      await orders.markOrderPaid({ orderId: input.orderId, paymentId });
+      await inventory.commitStock(keyOf(input));
+    },
+    async undo(input: CheckoutInput, end: SagaEnd, unplaced: Refusal | null = null) {
+      const { orderId } = input;
+      await payments.abandonPayment({ orderId });
+      await inventory.releaseStock({ ...keyOf(input), unplaced });
+      await orders.closeOrder({ orderId, end });
+      await payments.settleWithGateway({ orderId });
+    },
+  };
+
+  const workflows = temporalWorkflows(client, address);
+  const shop = {
+    ...{ urls, adminUrl, platform, inventory, orders, payments, steps, workflows, gatewayUrl: gateway.url, address },
+
+    async paid(cart?: readonly Cart[]): Promise<CheckoutInput & Readonly<{ paymentId: string }>> {
+      const input = await steps.place(cart);
+      const { paymentId } = await steps.capture(input);
+      await steps.finish(input, paymentId);
+      return { ...input, paymentId };
+    },
+    async declined(): Promise<CheckoutInput> {
+      const input = await steps.place(undefined, 'tok_declined');
+      await refused(steps.capture(input));
+      await steps.undo(input, DECLINED);
+      return input;
+    },
+    /** Captured, and given back because somebody cancelled. */
+    async cancelled(): Promise<CheckoutInput> {
+      const input = await steps.place();
+      await steps.capture(input);
+      await steps.undo(input, CANCEL);
+      return input;
+    },
+    /** Another amount than was asked for was taken, and given back. */
+    async mismatched(): Promise<CheckoutInput> {
+      const input = await steps.place(undefined, 'tok_wrong_amount');
+      await refused(steps.capture(input));
+      await payments.abandonPayment({ orderId: input.orderId });
+      await inventory.releaseStock({ ...keyOf(input), unplaced: null });
+      await orders.closeOrder({ orderId: input.orderId, end: DECLINED });
+      await refused(payments.settleWithGateway({ orderId: input.orderId }));
+      return input;
+    },
+    async outOfStock(): Promise<CheckoutInput> {
+      const input = checkoutInput(CUSTOMER, [{ item: MUG, quantity: 1_000_000 }]);
+      await refused(inventory.reserveStock(input));
+      return input;
+    },
+    /** Given up before the order was made: marks everywhere, an order nowhere. */
+    async abandoned(): Promise<CheckoutInput> {
+      const input = checkoutInput(CUSTOMER, [{ item: MUG, quantity: 1 }]);
+      await inventory.reserveStock(input);
+      await steps.undo(input, CANCEL, CANCEL.refusal);
+      return input;
+    },
+
+    /** A workflow of that id that runs until it is ended: no worker serves it. */
+    async openWorkflow(workflowId: string): Promise<() => Promise<unknown>> {
+      const handle = await client.workflow.start('checkout', { workflowId, taskQueue: 'nobody-listens', args: [] });
+      return () => handle.terminate();
+    },
+
+    /** One statement as the superuser, past every trigger and grant. */
+    async damage(database: DatabaseName, text: string, values: unknown[] = []): Promise<void> {
+      const quoted = values.reduce<string>(
+        (sql, value, index) => sql.replaceAll(`$${index + 1}`, `'${String(value)}'`),
+        text,
+      );
+      // Several statements go in one message only without parameters.
+      await query(adminUrl(database), `set session_replication_role = replica; ${quoted}`);
+    },
+    ask: (database: DatabaseName, text: string, values: unknown[] = []) => query(adminUrl(database), text, values),
+
+    audit: (options: AuditOptions = {}, asked: Readonly<{ workflows?: Workflows }> = { workflows }): Promise<Audited> =>
+      audit({ urls, gatewayUrl: gateway.url, workflows: asked.workflows }, { recheckAfterMs: 50, ...options }),
+
+    addStock: (item: Item, units: number) => adjustBy(platform, item, units),
+
+    /** Rows of seeded stock that no cart of these tests takes from. */
+    untouched: (count: number) =>
+      query<{ id: string; name: string }>(
+        adminUrl('platform'),
+        `select id::text, product_id || '-' || coalesce(variant_id, 0) || '-' || location_code as name
+         from inventory_snapshots where product_id > 105 and version = 1 and available_quantity > 20
+         order by random() limit $1`,
+        [count],
+      ),
+
+    /** One of each way that a checkout can end. */
+    async oneOfEach(): Promise<void> {
+      await shop.paid();
+      await shop.declined();
+      await shop.cancelled();
+      await shop.mismatched();
+      await shop.outOfStock();
+      await shop.abandoned();
+      assert.deepEqual(brokenIn(await shop.audit()), []);
+    },
+
+    async close(): Promise<void> {
+      await connection.close();
+      await gateway.close();
+      await Promise.all([platform.$disconnect(), order.$disconnect(), payment.$disconnect()]);
+      await databases.drop();
+    },
+  };
+  return shop;
+}
+
+/** Broken rows in short: the number of the invariant and the row. */
+export const brokenIn = ({ findings }: Audited): string[] =>
+  findings.map(({ invariant, row }) => `${invariant} ${row}`).sort();
