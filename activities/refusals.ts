@@ -1,4 +1,4 @@
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 
 import { CheckoutError, type Refusal } from '../domain/errors.ts';
 
@@ -22,8 +22,15 @@ export function withRefusals<T extends Record<string, Activity>>(activities: T):
   return Object.fromEntries(wrapped) as T;
 }
 
+/** A refusal is business as usual: it is neither logged as a warning nor counted as an error. */
 const failureOf = ({ code, message, detail }: CheckoutError): ApplicationFailure =>
-  ApplicationFailure.create({ type: code, message, details: [detail], nonRetryable: true });
+  ApplicationFailure.create({
+    type: code,
+    message,
+    details: [detail],
+    nonRetryable: true,
+    category: ApplicationFailureCategory.BENIGN,
+  });
 
 /** Throws a refusal that was found on record. */
 export function throwRefusal({ code, message, detail }: Refusal): never {

@@ -11,6 +11,7 @@ import { openCheckoutWorker } from './checkout-worker.ts';
 import { openInventoryWorker } from './inventory-worker.ts';
 import { openOrderWorker } from './order-worker.ts';
 import { openPaymentWorker } from './payment-worker.ts';
+import { runtimeOptions } from './runtime-log.ts';
 import type { OpenWorker, WorkerContext } from './temporal-worker.ts';
 
 const WORKERS = {
@@ -42,8 +43,7 @@ function chosen(names: readonly string[]): readonly WorkerName[] {
 }
 
 async function openWorkers(config: Config, log: Logger, names: readonly WorkerName[]): Promise<Running> {
-  // The drain has an order of its own (infra/process.ts), so the runtime must not trap signals.
-  Runtime.install({ shutdownSignals: [] });
+  Runtime.install(runtimeOptions(log));
   const { connectionOptions, namespace } = temporalSettings();
   const connection = await pRetry(() => NativeConnection.connect(connectionOptions), { retries: CONNECT_RETRIES });
   if (names.includes('checkout-worker')) await registerSearchAttributes(log);

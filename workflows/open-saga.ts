@@ -1,8 +1,10 @@
-import { ApplicationFailure, CancellationScope, condition, setHandler } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, condition, currentUpdateInfo, setHandler } from '@temporalio/workflow';
 
 import type { CheckoutInput } from '../domain/checkout.ts';
-import { cancelUpdate, placedUpdate, resolveUpdate, statusQuery, timelineQuery } from './contract.ts';
+import { cancelUpdate, placedUpdate, type Resolution, resolveUpdate, statusQuery, timelineQuery } from './contract.ts';
+import { inRounds } from './rounds.ts';
 import { Saga } from './saga.ts';
+import { surely } from './services.ts';
 
 /** State first, then the handlers that read it: an update may arrive before the first step. */
 export function openSaga(input: CheckoutInput): Saga {
@@ -42,23 +44,16 @@ export function openSaga(input: CheckoutInput): Saga {
     },
   );
 
-  setHandler(
-    resolveUpdate,
-    ({ action, by, reason }) => {
-      saga.note(`${by} resolved with ${action}: ${reason}`);
-      return saga.attention.resolve(action);
+  setHandler(resolveUpdate, (resolution) => CancellationScope.nonCancellable(() => resolve(saga, resolution)), {
+    validator: ({ action }) => {
+      if (saga.attention.parked.length === 0) {
+        throw ApplicationFailure.nonRetryable('nothing is parked', 'NOT_FOUND');
+      }
+      if (action !== 'retry' && action !== 'markDone') {
+        throw ApplicationFailure.nonRetryable('action must be retry or markDone', 'INVALID_REQUEST');
+      }
     },
-    {
-      validator: ({ action }) => {
-        if (saga.attention.parked.length === 0) {
-          throw ApplicationFailure.nonRetryable('nothing is parked', 'NOT_FOUND');
-        }
-        if (action !== 'retry' && action !== 'markDone') {
-          throw ApplicationFailure.nonRetryable('action must be retry or markDone', 'INVALID_REQUEST');
-        }
-      },
-    },
-  );
+  });
 
   // The workflow's own cancel does the same as the update.
   CancellationScope.current().cancelRequested.catch(() => saga.cancel());
@@ -67,3 +62,16 @@ export function openSaga(input: CheckoutInput): Saga {
 
 /** Undoing takes milliseconds unless the gateway is slow; then the caller is told that it goes on. */
 const ANSWER_CANCEL_AFTER = '5 seconds';
+
+/** The parked steps go on at once; the answer comes when the decision is in the order's history. */
+async function resolve(saga: Saga, { action, reason, by }: Resolution): Promise<string[]> {
+  saga.note(`${by} resolved with ${action}: ${reason}`);
+  const steps = saga.attention.resolve(action);
+  const resolutionId = currentUpdateInfo()?.id ?? '';
+  await inRounds('recordResolution', saga.attention, () =>
+    surely.orders.recordResolution.executeWithOptions({ summary: `Record the decision of ${by}` }, [
+      { orderId: saga.input.orderId, resolutionId, steps, action, reason, by },
+    ]),
+  );
+  return steps;
+}

@@ -11,7 +11,7 @@ import { appendToOutbox, shopEvent } from '../../events/outbox.ts';
 import type { Databases, SqlTransaction } from '../../infra/databases.ts';
 import { throwRefusal, withRefusals } from '../refusals.ts';
 import { lockMark, setMark } from './mark.ts';
-import { appendHistory, insertOrder, moveOrder, readOrderFacts } from './tables.ts';
+import { appendHistory, appendResolution, insertOrder, moveOrder, readOrderFacts, type Resolution } from './tables.ts';
 
 export type CreateOrderInput = Pick<CheckoutInput, 'orderId' | 'customerId' | 'requestHash'> &
   Readonly<{ reservation: Reservation }>;
@@ -79,6 +79,11 @@ export const orderActivities = ({ order: orders }: Pick<Databases, 'order'>) =>
         return true;
       });
       if (!done) throw new CheckoutError('NOT_CANCELLABLE', `order ${orderId} is paid`);
+    },
+
+    /** Writes an operator's decision about parked steps into the order's history. Repeat-safe. */
+    async recordResolution(resolution: Resolution): Promise<void> {
+      await appendResolution(orders, resolution);
     },
   });
 

@@ -51,6 +51,29 @@ export const appendHistory = (tx: SqlTransaction, orderId: string, reason: strin
     insert into order_status_history (order_id, order_version, status, reason, actor)
     select id, version, status, ${reason}, ${actor} from orders where id = ${orderId}::uuid`;
 
+export type Resolution = Readonly<{
+  orderId: string;
+  /** The id of the operator's request: the same one is recorded once. */
+  resolutionId: string;
+  steps: readonly string[];
+  action: string;
+  reason: string;
+  /** Opaque operator id. */
+  by: string;
+}>;
+
+/** A line of the order's history that changes nothing; none where the order was never made. Repeat-safe. */
+export const appendResolution = (
+  tx: SqlTransaction,
+  { orderId, resolutionId, steps, action, reason, by }: Resolution,
+) =>
+  tx.$executeRaw`
+    insert into order_status_history (order_id, order_version, status, reason, actor, source_id)
+    select id, version, status, left(${`${action} ${steps.join(', ')}: ${reason}`}, 500), left(${`operator:${by}`}, 100),
+      ${resolutionId}
+    from orders where id = ${orderId}::uuid
+    on conflict (order_id, source_id) do nothing`;
+
 type OrderRow = Omit<EventData<'OrderCreated'>, 'totalMinor' | 'refundedTotalMinor' | 'placedAt'> &
   Readonly<{ version: bigint; totalMinor: bigint; refundedTotalMinor: bigint; placedAt: Date }>;
 

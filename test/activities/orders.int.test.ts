@@ -204,6 +204,26 @@ describe('the steps of the order service', () => {
     });
   }
 
+  it('keeps the decision of an operator in the history, once, and changes nothing else', async () => {
+    await create();
+    const decision = { orderId, resolutionId: 'update-1', steps: ['releaseStock'], action: 'retry', by: '7' };
+    const before = await traces();
+    await activities.recordResolution({ ...decision, reason: 'the disk is back' });
+    await activities.recordResolution({ ...decision, reason: 'the disk is back' });
+    const { history: lines, ...rest } = await traces();
+    assert.deepEqual(lines, [
+      ...before.history,
+      { version: 1, status: 'PENDING', reason: 'retry releaseStock: the disk is back', actor: 'operator:7' },
+    ]);
+    assert.deepEqual({ ...rest, history: [] }, { ...before, history: [] });
+  });
+
+  it('has nowhere to keep a decision about an order that was never made', async () => {
+    const decision = { orderId, resolutionId: 'update-1', steps: ['releaseStock'], action: 'markDone', by: '7' };
+    await activities.recordResolution({ ...decision, reason: 'by hand' });
+    assert.deepEqual((await traces()).history, []);
+  });
+
   it('a decision is never turned round: a paid order is not closed, a closed one not paid', async () => {
     await create();
     await pay();

@@ -30,6 +30,7 @@ const GOOD = {
   commitStock: () => undefined,
   releaseStock: () => undefined,
   closeOrder: () => undefined,
+  recordResolution: () => undefined,
   abandonPayment: () => ({ outcome: 'CANCELLED' }),
   settleWithGateway: () => ({ outcome: 'NOTHING_CHARGED' }),
 } as const satisfies Required<Script>;
@@ -87,6 +88,7 @@ export class FakeServices {
     createOrder: this.#step('createOrder'),
     markOrderPaid: this.#step('markOrderPaid'),
     closeOrder: this.#step('closeOrder'),
+    recordResolution: this.#step('recordResolution'),
   });
   readonly payments = withRefusals({
     capturePayment: this.#step('capturePayment'),

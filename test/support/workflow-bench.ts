@@ -181,7 +181,7 @@ export class Run {
   }
 
   get calls(): readonly Call[] {
-    return this.#services.callsOf(this.orderId);
+    return this.#services.callsOf(this.orderId).filter(({ step }) => step !== 'recordResolution');
   }
 
   /** Steps in the order in which they were first called; repeats of one step are one. */
@@ -202,6 +202,13 @@ export class Run {
   async cancel(): Promise<Readonly<{ answer: () => Promise<'CANCELLED' | 'CANCELLING'> }>> {
     const update = await this.handle.startUpdate(cancelUpdate, { waitForStage: 'ACCEPTED' });
     return { answer: () => update.result() };
+  }
+
+  /** What operators decided, as the order's history was asked to keep it. */
+  get resolutions(): unknown[] {
+    return this.#services
+      .callsOf(this.orderId)
+      .flatMap(({ step, input }) => (step === 'recordResolution' ? [input] : []));
   }
 
   /** Ends the wait of what is parked. @returns the names of the steps */

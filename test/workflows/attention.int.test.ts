@@ -38,6 +38,11 @@ describe('a checkout that needs a person', () => {
         run.calls.map((call) => call.step),
         ['reserveStock', 'createOrder', 'capturePayment', ...UNDOS],
       );
+      const [kept, ...more] = run.resolutions as { resolutionId: string }[];
+      assert.ok(kept?.resolutionId);
+      const { orderId } = run;
+      const decision = { steps: [undo], action: 'markDone', reason: 'looked at it', by: 'operator-7' };
+      assert.deepEqual([kept, more], [{ orderId, resolutionId: kept.resolutionId, ...decision }, []]);
       assert.equal((await run.shown())['CheckoutStatus'], 'REJECTED');
       assert.deepEqual((await run.story()).slice(-4), [
         `${undo} is parked: NOT_CANCELLABLE: refused with NOT_CANCELLABLE`,
@@ -105,6 +110,21 @@ describe('a checkout that needs a person', () => {
       'markOrderPaid',
       'reserveStock',
     ]);
+  });
+
+  it('does not end before the decision is in the history of the order, which may be down for a while', async () => {
+    const run = await bench.start({
+      ...DECLINED,
+      releaseStock: refuses('NOT_CANCELLABLE'),
+      recordResolution: (_input, call) => {
+        if (call === 1) throw new Error('connect ECONNREFUSED 127.0.0.1:5432');
+      },
+    });
+    assert.deepEqual(await parkedSteps(run, 1), ['releaseStock']);
+    assert.deepEqual(await run.resolve('markDone'), ['releaseStock']);
+    assert.deepEqual(await run.result(), REJECTED);
+    const ids = (run.resolutions as { resolutionId: string }[]).map(({ resolutionId }) => resolutionId);
+    assert.deepEqual([ids.length, new Set(ids).size], [2, 1], 'tried twice under one id');
   });
 
   it('refuses to resolve when nothing is parked', async () => {

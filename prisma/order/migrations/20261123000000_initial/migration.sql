@@ -77,7 +77,10 @@ create table order_status_history (
   status varchar(30) not null,
   reason varchar(500),
   actor varchar(100) not null,
-  occurred_at timestamptz not null default now()
+  -- Names what wrote the line where that may be repeated: an operator's resolution.
+  source_id varchar(255),
+  occurred_at timestamptz not null default now(),
+  constraint uk_order_status_history_source unique (order_id, source_id)
 );
 create index ix_order_status_history_order on order_status_history (order_id, id);
 

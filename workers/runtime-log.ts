@@ -1,0 +1,48 @@
+import {
+  type Logger as TemporalLogger,
+  type LogLevel,
+  type LogMetadata,
+  type RuntimeOptions,
+} from '@temporalio/worker';
+import { makeTelemetryFilterString } from '@temporalio/worker';
+
+import type { Logger } from '../infra/log.ts';
+
+/**
+ * Temporal's own lines through the process's one logger, so that they are JSON and redacted too; those of the native
+ * core included. The runtime traps no signal: the drain has an order of its own (infra/process.ts).
+ */
+export const runtimeOptions = (log: Logger): RuntimeOptions => ({
+  shutdownSignals: [],
+  logger: throughPino(log),
+  telemetryOptions: {
+    logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }) },
+  },
+});
+
+function throughPino(log: Logger): TemporalLogger {
+  const at = (level: LogLevel) => (message: string, meta?: LogMetadata) => {
+    // The SDK names its errors `error`; pino writes message and stack of what is called `err`.
+    const { error, ...rest } = meta ?? {};
+    log[LEVELS[level]]({ ...withoutBigInts(rest), ...(error !== undefined && { err: error }) }, message);
+  };
+  return {
+    log: (level, message, meta) => at(level)(message, meta),
+    trace: at('TRACE'),
+    debug: at('DEBUG'),
+    info: at('INFO'),
+    warn: at('WARN'),
+    error: at('ERROR'),
+  };
+}
+
+const LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
+
+/** Time stamps come as bigint nanoseconds, which JSON cannot hold. */
+const withoutBigInts = (meta: LogMetadata): LogMetadata =>
+  Object.fromEntries(
+    Object.entries(meta).map(([key, value]: [string, unknown]) => [
+      key,
+      typeof value === 'bigint' ? String(value) : value,
+    ]),
+  );
