@@ -2,9 +2,9 @@ import { Command, InvalidArgumentError } from 'commander';
 
 import { INVARIANT_IDS, type InvariantId, INVARIANTS } from '../infra/audit/finding.ts';
 import { CannotLook } from '../infra/audit/snapshot.ts';
-import { configOrExit } from '../infra/process.ts';
+import { ConfigError, readConfig } from '../infra/config.ts';
 import { progressLine } from './audit/progress.ts';
-import { reportOf } from './audit/report.ts';
+import { isClean, reportOf } from './audit/report.ts';
 import { auditSystem } from './audit/system.ts';
 
 type Options = Readonly<{ only: readonly InvariantId[]; temporal: boolean; json: boolean }>;
@@ -23,20 +23,21 @@ const program = new Command('npm run audit --')
       'Works on *_DATABASE_URL, GATEWAY_URL and TEMPORAL_ADDRESS, or else on the system that `npm start` runs.\n' +
       'Exit codes: 0 when all hold, 1 with findings, 2 when it could not look at everything.',
   )
+  // A mistyped command has looked at nothing, and must not read as a finding.
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .action(main);
 await program.parseAsync();
 
 async function main({ only, temporal, json }: Options): Promise<void> {
   const progress = progressLine(process.stderr);
   try {
-    const audited = await auditSystem(configOrExit(), { only, temporal, say: progress.say });
+    const audited = await auditSystem(readConfig(), { only, temporal, say: progress.say });
     progress.clear();
     process.stdout.write(json ? `${JSON.stringify(audited, null, 2)}\n` : `${reportOf(audited)}\n`);
-    if (audited.findings.length > 0) process.exitCode = 1;
-    else if (audited.unknown.length > 0 || audited.overfull.length > 0) process.exitCode = 2;
+    if (!isClean(audited)) process.exitCode = audited.findings.length > 0 ? 1 : 2;
   } catch (error) {
     progress.clear();
-    if (!(error instanceof CannotLook)) throw error;
+    if (!(error instanceof CannotLook) && !(error instanceof ConfigError)) throw error;
     process.stderr.write(`audit: ${error.message}\n`);
     process.exitCode = 2;
   }

@@ -3,10 +3,13 @@ import { randomUUID } from 'node:crypto';
 import { Command, InvalidArgumentError } from 'commander';
 import pLimit from 'p-limit';
 
+import { CannotLook } from '../infra/audit/snapshot.ts';
 import { type Config, ConfigError, readConfig } from '../infra/config.ts';
 import { findEndpoints, NothingIsRunning, readEndpoints } from '../infra/endpoints.ts';
 import { signToken } from '../infra/tokens.ts';
 import { users } from '../prisma/seed/catalogue.ts';
+import { isClean, reportOf as auditReportOf, verdictOf } from './audit/report.ts';
+import { auditSystem } from './audit/system.ts';
 import { progressBar } from './demo/progress.ts';
 import { seededRandom } from './demo/random.ts';
 import { reportOf, surprises, type Visited } from './demo/report.ts';
@@ -28,7 +31,10 @@ const program = new Command('demo')
   .option('--seed <n>', 'for the same shoppers and carts again', count, 1)
   .option('--api <url>', 'base URL of the API (or API_URL); default: what `npm start` runs')
   .option('--token <jwt>', 'bearer token of a customer, may be repeated (or API_TOKENS)', collect, [])
-  .addHelpText('after', `\nThe shoppers:\n${shares}\n\nExit code 1 when one of them fared otherwise than expected.`);
+  .addHelpText(
+    'after',
+    `\nThe shoppers:\n${shares}\n\nExit code 1 when one of them fared otherwise than expected, or the audit finds something broken.`,
+  );
 
 program.parse();
 try {
@@ -68,14 +74,32 @@ async function demo({ orders, concurrency, seed, api, token }: Options): Promise
 
   process.stdout.write(`\n${reportOf(visits)}\n\n`);
   const wrong = surprises(visits);
-  if (wrong.length === 0) {
-    process.stdout.write(`All ${orders} fared as expected.\n`);
-    return 0;
-  }
+  if (wrong.length === 0) process.stdout.write(`All ${orders} fared as expected.\n`);
   for (const { scenario, seen, expected } of wrong) {
     process.stderr.write(`demo: ${scenario}: expected ${expected}, saw ${seen}\n`);
   }
-  return 1;
+  const sound = await auditAfter(config, address);
+  return wrong.length === 0 && sound ? 0 : 1;
+}
+
+/** The audit's verdict on what the shoppers left behind. @returns false when something is broken or cannot be seen */
+async function auditAfter(config: Config, address: string): Promise<boolean> {
+  if (config.databaseUrls.platform === undefined && findEndpoints(config.dataDir)?.api !== address) {
+    process.stdout.write(
+      `audit: not done, only the API of ${address} is known here: run \`npm run audit\` beside it.\n`,
+    );
+    return true;
+  }
+  try {
+    const audited = await auditSystem(config);
+    const clean = isClean(audited);
+    process.stdout.write(`${clean ? verdictOf(audited) : auditReportOf(audited)}\n`);
+    return clean;
+  } catch (error) {
+    if (!(error instanceof CannotLook)) throw error;
+    process.stderr.write(`audit: ${error.message}\n`);
+    return false;
+  }
 }
 
 async function visitOf({ name, expected, visit }: Scenario, context: Visit): Promise<Visited> {

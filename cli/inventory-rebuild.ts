@@ -3,9 +3,8 @@ import { Command } from 'commander';
 import { isLedgerDamaged, rebuildInventory } from '../infra/audit/rebuild.ts';
 import { CannotLook } from '../infra/audit/snapshot.ts';
 import type { StockDifference } from '../infra/audit/stock.ts';
-import { ConfigError, databaseUrl } from '../infra/config.ts';
+import { ConfigError, databaseUrl, readConfig } from '../infra/config.ts';
 import { findEndpoints, withEndpoints } from '../infra/endpoints.ts';
-import { configOrExit } from '../infra/process.ts';
 import { progressLine } from './audit/progress.ts';
 
 const program = new Command('npm run inventory:rebuild --')
@@ -17,13 +16,15 @@ const program = new Command('npm run inventory:rebuild --')
       'Works on PLATFORM_DATABASE_URL or else on the system that `npm start` runs.\n' +
       'Exit codes: 0 when snapshots and ledger agree, or were made to; 1 when something is left; 2 when it could not look.',
   )
+  // A mistyped command has looked at nothing, and must not read as a difference.
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .action(main);
 await program.parseAsync();
 
 async function main({ apply }: Readonly<{ apply: boolean }>): Promise<void> {
-  const given = configOrExit();
   const progress = progressLine(process.stderr);
   try {
+    const given = readConfig();
     const url = databaseUrl(withEndpoints(given, findEndpoints(given.dataDir)), 'platform');
     const { snapshots, events, repairable, damagedLedgers, repaired } = await rebuildInventory(url, {
       ...{ apply, say: progress.say },

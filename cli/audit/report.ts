@@ -22,16 +22,20 @@ export function reportOf(audited: Audited): string {
   return parts.filter((part) => part !== '').join('\n\n');
 }
 
+/** True when everything was looked at and nothing is broken; what is in progress is not. */
+export const isClean = ({ findings, unknown, overfull }: Audited): boolean =>
+  findings.length === 0 && unknown.length === 0 && overfull.length === 0;
+
 /** One line: clean, or what is not. */
-export function verdictOf({ findings, inProgress, unknown, overfull }: Audited): string {
+export function verdictOf(audited: Audited): string {
+  const { findings, inProgress, unknown } = audited;
   const counts = [
     [findings.length, 'broken'],
     [unknown.length, 'unknown'],
     [inProgress.length, 'in progress'],
   ] as const;
   const texts = counts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
-  const clean = findings.length === 0 && unknown.length === 0 && overfull.length === 0;
-  return `audit: ${clean ? ['clean', ...texts].join(', ') : texts.join(', ') || 'not everything was looked at'}`;
+  return `audit: ${isClean(audited) ? ['clean', ...texts].join(', ') : texts.join(', ') || 'not everything was looked at'}`;
 }
 
 function tableOf({ invariants, inProgress, unknown }: Audited): string {

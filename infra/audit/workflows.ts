@@ -19,7 +19,7 @@ export type Workflows = Readonly<{
   isOpen: (workflowId: string) => Promise<boolean>;
 }>;
 
-const CALL_LIMIT_MS = 10_000;
+const CALL_LIMIT_MS = 5_000;
 const CALLS_AT_ONCE = 16;
 
 /** Asks a Temporal server by Describe: visibility lags behind, and an age proves nothing. */
