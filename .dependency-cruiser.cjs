@@ -30,7 +30,12 @@ module.exports = {
     rule('domain/', packages('^$'), 'Rules need neither Node nor packages', 'domain-packages'),
     rule('workflows/', packages('@temporalio/(workflow|common)'), 'The sandbox has neither', 'workflow-packages'),
     rule('workflows/', values('^activities/'), 'A value would pull Prisma into the bundle', 'activity-types-only'),
-    rule('activities/([^/]+)/', { path: '^activities/.+/', pathNot: '^activities/$1/' }, 'Pass it as input', 'own-service'),
+    rule(
+      'activities/([^/]+)/',
+      { path: '^activities/.+/', pathNot: '^activities/$1/' },
+      'Pass it as input',
+      'own-service',
+    ),
     rule('api/', { path: '^activities/', pathNot: apiMayCall }, 'Temporal calls the rest', 'api-calls-named-files'),
     rule('api/', values('^workflows/', '^workflows/contract'), 'A body is not an API', 'api-uses-the-contract'),
     rule('cli/', values('^workflows/', '^workflows/contract'), 'A body is not an API', 'cli-uses-the-contract'),

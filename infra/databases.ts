@@ -42,8 +42,6 @@ export const TRANSACTION = { maxWait: 5_000, timeout: 30_000 } as const;
 export const openPlatform = (url: string, options: PoolOptions) => new PlatformClient(clientOptions(url, options));
 export const openOrder = (url: string, options: PoolOptions) => new OrderClient(clientOptions(url, options));
 export const openPayment = (url: string, options: PoolOptions) => new PaymentClient(clientOptions(url, options));
-export const openViews = (url: string, options: PoolOptions) => new ViewsClient(clientOptions(url, options));
-export const openBus = (url: string, options: PoolOptions) => new BusClient(clientOptions(url, options));
 export const openGateway = (url: string, options: PoolOptions) => new GatewayClient(clientOptions(url, options));
 
 function clientOptions(url: string, { poolSize }: PoolOptions) {
