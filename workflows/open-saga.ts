@@ -45,12 +45,15 @@ export function openSaga(input: CheckoutInput): Saga {
   );
 
   setHandler(resolveUpdate, (resolution) => CancellationScope.nonCancellable(() => resolve(saga, resolution)), {
-    validator: ({ action }) => {
+    validator: ({ action, reason, by }) => {
       if (saga.attention.parked.length === 0) {
         throw ApplicationFailure.nonRetryable('nothing is parked', 'NOT_FOUND');
       }
       if (action !== 'retry' && action !== 'markDone') {
         throw ApplicationFailure.nonRetryable('action must be retry or markDone', 'INVALID_REQUEST');
+      }
+      if (!isText(reason, 400) || !isText(by, 80)) {
+        throw ApplicationFailure.nonRetryable('reason and by must say why and who decided', 'INVALID_REQUEST');
       }
     },
   });
@@ -75,3 +78,7 @@ async function resolve(saga: Saga, { action, reason, by }: Resolution): Promise<
   );
   return steps;
 }
+
+/** What an operator types comes as JSON from a command line: its type is a promise that nobody has checked. */
+const isText = (value: unknown, longest: number): boolean =>
+  typeof value === 'string' && value.trim() !== '' && value.length <= longest && !value.includes('\0');

@@ -140,10 +140,14 @@ describe('a checkout that needs a person', () => {
     const run = await bench.start({ ...DECLINED, releaseStock: refuses('NOT_CANCELLABLE') });
     await parkedSteps(run, 1);
     const forget = { action: 'forget', reason: 'why not', by: 'operator-7' };
-    await assertRefused(
-      run.handle.executeUpdate<string[], [unknown]>('resolve', { args: [forget] }),
-      'INVALID_REQUEST',
-    );
+    const nobody = { action: 'retry', reason: 'why not' };
+    const silent = { action: 'retry', reason: ' ', by: 'operator-7' };
+    for (const decision of [forget, nobody, silent]) {
+      await assertRefused(
+        run.handle.executeUpdate<string[], [unknown]>('resolve', { args: [decision] }),
+        'INVALID_REQUEST',
+      );
+    }
     await run.resolve('markDone');
     assert.deepEqual(await run.result(), REJECTED);
   });
