@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import { builtFolder } from '../support/built.ts';
 import { compose, type Composed } from '../support/composed.ts';
-import { type ShopClient,shopClient } from '../support/shop-client.ts';
+import { type ShopClient, shopClient } from '../support/shop-client.ts';
 
 const START_LIMIT_MS = 10 * 60_000;
 const PAID_LIMIT_MS = 90_000;
