@@ -113,7 +113,10 @@ const headersAfter: PageOf<HeaderFacts> = (platform, after, only) =>
     [after, only],
   );
 
-/** Driven by marks and orders alike: one without the other must not be missed. */
+/**
+ * Driven by marks and orders alike: one without the other must not be missed. `limit 1` keeps the planner from hashing
+ * the whole table for every page.
+ */
 const ordersAfter: PageOf<OrderFacts> = (order, after, only) =>
   order.query<OrderFacts>(
     `with ids as (
@@ -130,7 +133,9 @@ const ordersAfter: PageOf<OrderFacts> = (order, after, only) =>
        (select string_agg(${lineText(`line_no, product_id, coalesce(variant_id::text, '-'), location_code, quantity,
          unit_price`)}, ', ' order by line_no)
         from order_items where order_id = i.order_id) as lines
-     from ids i left join order_marks m on m.order_id = i.order_id left join orders o on o.id = i.order_id
+     from ids i
+     left join lateral (select state from order_marks where order_id = i.order_id limit 1) m on true
+     left join lateral (select * from orders where id = i.order_id limit 1) o on true
      order by i.order_id`,
     [after, only],
   );
@@ -147,7 +152,8 @@ const paymentsAfter: PageOf<PaymentFacts> = (payment, after, only) =>
        order by order_id limit ${PAGE}
      )
      select i.order_id::text as "orderId", m.decision, coalesce(p.payments, '[]') as payments
-     from ids i left join payment_marks m on m.order_id = i.order_id
+     from ids i
+     left join lateral (select decision from payment_marks where order_id = i.order_id limit 1) m on true
      left join lateral (
        select jsonb_agg(jsonb_build_object('id', id, 'status', status, 'captured', coalesce(captured_amount, 0)::text,
          'refunded', refunded_amount::text, 'currency', captured_currency) order by id) as payments

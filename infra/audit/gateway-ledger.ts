@@ -1,7 +1,9 @@
 import pLimit from 'p-limit';
+import pRetry from 'p-retry';
 import { z } from 'zod';
 
 import { callOnce } from '../payment-gateway/http.ts';
+import { GatewayOutage } from '../payment-gateway/outage.ts';
 import { CannotLook } from './snapshot.ts';
 
 /** What the gateway's books say happened to one charge. Amounts are minor units of `currency`. */
@@ -18,6 +20,9 @@ export const LEDGER_PROVIDER = 'simulated';
 
 const CALL_LIMIT_MS = 20_000;
 const CALLS_AT_ONCE = 8;
+/** One call among thousands may fail without spoiling a long audit. */
+const RETRIES = 2;
+const FIRST_PAUSE_MS = 300;
 /** A page of this many entries stays below the largest answer that is read. */
 const PAGE = 200;
 
@@ -82,10 +87,11 @@ async function readPage(
   const search = new URLSearchParams({ ...query, limit: String(PAGE) });
   const url = `${gatewayUrl.replace(/\/+$/, '')}/ledger?${search.toString()}`;
   try {
-    const { status, body } = await callOnce({
-      ...{ action: 'gateway ledger', url, method: 'GET', timeoutMs: CALL_LIMIT_MS, signal: undefined },
+    const body = await pRetry(() => getOnce(url), {
+      retries: RETRIES,
+      minTimeout: FIRST_PAUSE_MS,
+      shouldRetry: ({ error }) => error instanceof GatewayOutage,
     });
-    if (status !== 200) throw new Error(`it answers HTTP ${status}`);
     return page.parse(body);
   } catch (error) {
     const why =
@@ -95,6 +101,15 @@ async function readPage(
       { cause: error },
     );
   }
+}
+
+async function getOnce(url: string): Promise<unknown> {
+  const { status, body } = await callOnce({
+    ...{ action: 'gateway ledger', url, method: 'GET', timeoutMs: CALL_LIMIT_MS, signal: undefined },
+  });
+  if (status === 429 || status >= 500) throw new GatewayOutage(`it answers HTTP ${status}`);
+  if (status !== 200) throw new Error(`it answers HTTP ${status}`);
+  return body;
 }
 
 function book(charges: Map<string, BookedCharge>, { providerId, orderId, type, amount }: Entry): void {
