@@ -13,6 +13,8 @@ import { serverFolder, temporalCliPath } from './servers.ts';
 
 const HEALTHY_LIMIT_MS = 90_000;
 const COMMAND_LIMIT_MS = 90_000;
+/** Above the longest stop_grace_period of ours, after which Compose kills too. */
+const STOP_LIMIT_MS = 65_000;
 
 export type Ended = Readonly<{ code: number | null; output: string }>;
 
@@ -20,7 +22,7 @@ export type Ended = Readonly<{ code: number | null; output: string }>;
 export type Composed = Readonly<{
   /** Starts a service and what it depends on, waiting for each as its condition says. Repeating it does nothing. */
   up: (name: string) => Promise<void>;
-  /** SIGTERM, as `docker compose stop` sends. */
+  /** SIGTERM, as `docker compose stop` sends, and SIGKILL when that does not help; the code is null then. */
   stop: (name: string) => Promise<Ended>;
   /** Runs a service's own command, or another one with its environment, to its end. */
   run: (name: string, options?: Readonly<{ command?: readonly string[] }>) => Promise<Ended>;
@@ -41,7 +43,6 @@ export type Composed = Readonly<{
 export async function compose(folder: string): Promise<Composed> {
   const { services } = readCompose();
   const data = await serverFolder();
-  const postgres = await startPostgres({ dataDir: join(data, 'postgres'), port: 0, settings: { fsync: 'off' } });
   const temporalCli = await temporalCliPath();
   const [temporalPort, uiPort, gatewayPort, apiPort] = [
     await freePort(),
@@ -49,6 +50,7 @@ export async function compose(folder: string): Promise<Composed> {
     await freePort(),
     await freePort(),
   ];
+  const postgres = await startPostgres({ dataDir: join(data, 'postgres'), port: 0, settings: { fsync: 'off' } });
   const here = replacing([
     [/postgres:[\w-]+@postgresql:5432/, new URL(postgres.adminUrl).href.replace(/^postgresql:\/\/|\/postgres$/g, '')],
     [/postgresql:5432/, `127.0.0.1:${postgres.port}`],
@@ -128,7 +130,9 @@ export async function compose(folder: string): Promise<Composed> {
     if (child.exitCode === null && child.signalCode === null) {
       const exited = once(child, 'exit');
       child.kill('SIGTERM');
+      const limit = setTimeout(() => child.kill('SIGKILL'), STOP_LIMIT_MS);
       await exited;
+      clearTimeout(limit);
     }
     processes.delete(name);
     return { code: child.exitCode, output: entry.output };
