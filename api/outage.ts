@@ -30,24 +30,42 @@ export async function within<T>(limitMs: number, work: Promise<T>): Promise<T> {
   }
 }
 
-/** True for the errors of drivers that say "not now": the database or Temporal is away, overloaded or too slow. */
+/** True for what says "not now": the database or Temporal is away, overloaded or too slow, or somebody found it so. */
 export function isOutage(error: unknown): boolean {
   for (let e = error, depth = 0; e instanceof Error && depth < LONGEST_CHAIN; e = e.cause, depth++) {
-    if (e instanceof WorkflowUpdateRPCTimeoutOrCancelledError || e instanceof KeysUnavailable) return true;
+    if (e instanceof Unavailable || e instanceof KeysUnavailable) return true;
+    if (e instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return true;
     if (isGrpcServiceError(e)) return GRPC_OUTAGES.includes(e.code);
     if (OUTAGE_MESSAGE.test(e.message)) return true;
     if ('code' in e && typeof e.code === 'string' && OUTAGE_CODE.test(e.code)) return true;
-    if (e.name === 'DriverAdapterError' && isObject(e.cause) && OUTAGE_KIND.test(String(e.cause['kind']))) return true;
+    if (isDriverOutage(e)) return true;
   }
   return false;
+}
+
+/**
+ * What Prisma's driver adapter says. Prisma has no code of its own for most errors of PostgreSQL and puts what the
+ * adapter said below `meta`, not below `cause`.
+ */
+function isDriverOutage(error: Error): boolean {
+  const meta = 'meta' in error && isObject(error.meta) ? error.meta['driverAdapterError'] : undefined;
+  const said = error.name === 'DriverAdapterError' ? error : meta;
+  if (!isObject(said) || !isObject(said['cause'])) return false;
+  const { kind, originalCode } = said['cause'];
+  return OUTAGE_KIND.test(String(kind)) || OUTAGE_SQLSTATE.test(String(originalCode));
 }
 
 const LONGEST_CHAIN = 6;
 /** CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, UNAVAILABLE. */
 const GRPC_OUTAGES: readonly number[] = [1, 2, 4, 8, 10, 14];
-/** Node's network errors · Prisma: cannot reach, time-out, closed, pool exhausted · PostgreSQL classes 08, 53, 57. */
+/** Node's network errors · Prisma: cannot reach, time-out, closed, pool exhausted · PostgreSQL's, from node-postgres. */
 const OUTAGE_CODE =
   /^(ECONN(REFUSED|RESET|ABORTED)|ETIMEDOUT|EPIPE|EAI_AGAIN|ENOTFOUND|P10(01|02|08|17)|P2024|P2028|P2037|(08|53|57)...)$/;
+/**
+ * Of PostgreSQL: connection lost, too little of something, shut down, starting up or statement time-out; a transaction
+ * that took too long or waited too long for a lock, or that lost against another one.
+ */
+const OUTAGE_SQLSTATE = /^((08|53|57)...|25P0[234]|55P03|40001|40P01)$/;
 /** Of node-postgres and its pool, which give these no code. */
 const OUTAGE_MESSAGE =
   /^(Connection terminated( unexpectedly| due to connection timeout)?$|timeout exceeded when trying to connect$|Client has encountered a connection error)/;
