@@ -2,16 +2,17 @@ import { type Request, type Response, Router } from 'express';
 import { z } from 'zod';
 
 import { storedAnswer } from '../activities/inventory/stored-answer.ts';
-import { readOrder } from '../activities/orders/read.ts';
+import { type OrderView, readOrder } from '../activities/orders/read.ts';
 import type { CheckoutInput, PlacedAnswer } from '../domain/checkout.ts';
 import { CheckoutError, type Refusal } from '../domain/errors.ts';
 import { orderIdFor } from '../events/ids.ts';
+import type { Databases } from '../infra/databases.ts';
 import { callerOf, only } from './auth.ts';
 import { jsonBody } from './body.ts';
 import type { ApiDeps } from './deps.ts';
-import { endOfClosed, waitForEnd } from './follow.ts';
-import { READ_LIMIT_MS, within } from './outage.ts';
-import { place, PLACED_DEADLINE_MS, type Placing, startOnly } from './place.ts';
+import { endOfClosed, hasStarted, waitForEnd } from './follow.ts';
+import { isOutage, READ_LIMIT_MS, within } from './outage.ts';
+import { PLACED_DEADLINE_MS, placeSoon, type Placing, startOnly } from './place.ts';
 import { presentOrder, presentPlaced, sendPending } from './present.ts';
 import { notAllowed, sendRefusal } from './problem.ts';
 import {
@@ -62,8 +63,8 @@ export function checkoutRoutes(deps: ApiDeps): Router {
       if (applied !== undefined) res.set('Preference-Applied', applied);
 
       const since = Date.now();
-      const stored = await recordedAnswer(deps, input);
-      const answer = stored ?? (await newAnswer(deps, input, preference));
+      const stored = await recordedOrStarted(deps, input);
+      const answer = stored ?? (await newAnswer(deps, input, preference, since));
       if (answer === 'started') return sendPending(res, input.orderId, deps.links);
       if (answer.requestHash !== input.requestHash) {
         throw new CheckoutError('IDEMPOTENCY_KEY_REUSED', 'this key belongs to another request');
@@ -81,29 +82,48 @@ export function checkoutRoutes(deps: ApiDeps): Router {
 }
 
 /** What was answered before, if the order it speaks of was really made: an outage may have come between. */
-async function recordedAnswer({ databases }: ApiDeps, input: CheckoutInput): Promise<PlacedAnswer | undefined> {
-  const stored = await within(READ_LIMIT_MS, storedAnswer(databases.platform, input.orderId));
-  if (stored === undefined || 'refusal' in stored || stored.requestHash !== input.requestHash) return stored;
-  const order = await within(READ_LIMIT_MS, readOrder(databases.order, input));
-  return order === undefined ? undefined : stored;
+function recordedAnswer({ databases }: ApiDeps, input: CheckoutInput): Promise<PlacedAnswer | undefined> {
+  const read = async (): Promise<PlacedAnswer | undefined> => {
+    const stored = await storedAnswer(databases.platform, input.orderId);
+    if (stored === undefined || 'refusal' in stored || stored.requestHash !== input.requestHash) return stored;
+    const order = await readOrder(databases.order, input);
+    return order === undefined ? undefined : stored;
+  };
+  return within(READ_LIMIT_MS, read());
+}
+
+/** The same; where the record cannot be read, Temporal may still know that this request is not the first one. */
+async function recordedOrStarted(deps: ApiDeps, input: CheckoutInput): Promise<PlacedAnswer | 'started' | undefined> {
+  try {
+    return await recordedAnswer(deps, input);
+  } catch (error) {
+    if (isOutage(error) && (await hasStarted(deps.temporal, input))) return 'started';
+    throw error;
+  }
 }
 
 async function newAnswer(
   deps: ApiDeps,
   input: CheckoutInput,
   preference: Preference,
+  since: number,
 ): Promise<Exclude<Placing, 'closed'>> {
-  const answer = await startAs(deps, input, preference);
+  const answer = await startAs(deps, input, preference, since);
   if (answer !== 'closed') return answer;
   // It ended between our look at the record and the start, or it left no answer on record.
   const { requestHash, orderId } = input;
-  return (await recordedAnswer(deps, input)) ?? { requestHash, refusal: await endOfClosed(deps.temporal, orderId) };
+  try {
+    return (await recordedAnswer(deps, input)) ?? { requestHash, refusal: await endOfClosed(deps.temporal, orderId) };
+  } catch (error) {
+    if (isOutage(error)) return 'started'; // how it ended will be told later; "try again" would be a lie now
+    throw error;
+  }
 }
 
-function startAs({ temporal }: ApiDeps, input: CheckoutInput, preference: Preference): Promise<Placing> {
+function startAs({ temporal }: ApiDeps, input: CheckoutInput, preference: Preference, since: number): Promise<Placing> {
   if (preference === 'respond-async') return startOnly(temporal, input);
   const patienceMs = preference === 'placed' ? PLACED_DEADLINE_MS : preference.waitSeconds * 1_000;
-  return place(temporal, input, Math.min(patienceMs, PLACED_DEADLINE_MS));
+  return placeSoon(temporal, input, Math.min(patienceMs, PLACED_DEADLINE_MS) - (Date.now() - since));
 }
 
 /** Answers with the order as it ended, 402 where payment was declined, or 202 when it is not over in time. */
@@ -114,12 +134,22 @@ async function sendEnd(
   { status, untilMs }: Readonly<{ status: 200 | 201; untilMs: number }>,
 ): Promise<void> {
   await waitForEnd(temporal, input.orderId, untilMs - Date.now());
-  const order = await within(READ_LIMIT_MS, readOrder(databases.order, input));
+  const order = await orderIfReadable(databases.order, input);
   if (order === undefined || order.status === 'PENDING') return sendPending(res, input.orderId, links);
   if (order.failure?.code === 'PAYMENT_DECLINED') {
     return sendRefusal(res, { code: 'PAYMENT_DECLINED', message: order.failure.message }, input.orderId);
   }
   res.status(status).location(`/v1/orders/${input.orderId}`).json(presentOrder(order, links));
+}
+
+/** Undefined also while its database is away: the order is placed, and a 503 would say that it is not. */
+async function orderIfReadable(orders: Databases['order'], input: CheckoutInput): Promise<OrderView | undefined> {
+  try {
+    return await within(READ_LIMIT_MS, readOrder(orders, input));
+  } catch (error) {
+    if (isOutage(error)) return undefined;
+    throw error;
+  }
 }
 
 function checkoutInputOf(req: Request, res: Response, { config }: ApiDeps): CheckoutInput {

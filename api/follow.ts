@@ -16,6 +16,9 @@ import { isOutage, Unavailable } from './outage.ts';
 const CANCEL_DEADLINE_MS = 10_000;
 const DESCRIBE_DEADLINE_MS = 2_000;
 
+/** Memo of a checkout: the hash of the request that started it. */
+export const REQUEST_HASH = 'requestHash';
+
 const handleOf = ({ client }: TemporalClient, orderId: string) =>
   client.workflow.getHandle<typeof checkout>(checkoutWorkflowId(orderId));
 
@@ -64,6 +67,28 @@ export async function isUnderWay(
     if (error instanceof WorkflowNotFoundError) return false;
     throw isOutage(error) ? new Unavailable(undefined, { cause: error }) : error;
   }
+}
+
+/**
+ * True when Temporal knows a checkout of this request, whatever became of it.
+ *
+ * @throws CheckoutError IDEMPOTENCY_KEY_REUSED when another request started it
+ * @throws Unavailable when Temporal cannot tell
+ */
+export async function hasStarted(
+  temporal: TemporalClient,
+  { orderId, requestHash }: Readonly<{ orderId: string; requestHash: string }>,
+): Promise<boolean> {
+  try {
+    const deadline = Date.now() + DESCRIBE_DEADLINE_MS;
+    const { memo } = await temporal.client.withDeadline(deadline, () => handleOf(temporal, orderId).describe());
+    const first = memo?.[REQUEST_HASH] ?? requestHash;
+    if (first === requestHash) return true;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw isOutage(error) ? new Unavailable(undefined, { cause: error }) : error;
+  }
+  throw new CheckoutError('IDEMPOTENCY_KEY_REUSED', 'this key belongs to another request');
 }
 
 /**

@@ -14,6 +14,7 @@ import { CheckoutError, isErrorCode } from '../domain/errors.ts';
 import type { TemporalClient } from '../infra/temporal.ts';
 import type { checkout } from '../workflows/checkout.ts';
 import { CHECKOUT_WORKFLOW, placedUpdate, QUEUES, SEARCH_ATTRIBUTES } from '../workflows/contract.ts';
+import { REQUEST_HASH } from './follow.ts';
 import { isOutage, Unavailable } from './outage.ts';
 
 /** How long a request waits for the placed answer, milliseconds. */
@@ -45,15 +46,13 @@ export async function place(temporal: TemporalClient, input: CheckoutInput, dead
 }
 
 /**
- * Starts the checkout, or joins the one with the same key, without waiting for it. Repeat-safe.
- *
- * @throws Unavailable, CheckoutError as `place` does
+ * As `place`, for those who cannot wait long. A wait that was too short for Temporal to take the start says nothing, so
+ * the checkout is then started once more without waiting for it: 202 must not name an order that will never be.
  */
-export async function startOnly(temporal: TemporalClient, input: CheckoutInput): Promise<Placing> {
+export async function placeSoon(temporal: TemporalClient, input: CheckoutInput, deadlineMs: number): Promise<Placing> {
   // The workflow alone knows the hash of an earlier request, so it gets a moment to refuse this one.
-  const soon = await place(temporal, input, HASH_DEADLINE_MS);
-  if (soon === 'closed') return soon;
-  if (soon !== 'started') return soon.requestHash === input.requestHash ? 'started' : soon;
+  const soon = await place(temporal, input, Math.max(deadlineMs, HASH_DEADLINE_MS));
+  if (soon !== 'started' || deadlineMs > START_DEADLINE_MS) return soon;
 
   // A plain start needs no worker, and its answer means that the checkout is stored.
   const { client } = temporal;
@@ -64,6 +63,17 @@ export async function startOnly(temporal: TemporalClient, input: CheckoutInput):
     );
     return 'started' as const;
   });
+}
+
+/**
+ * Starts the checkout, or joins the one with the same key, without waiting for it. Repeat-safe.
+ *
+ * @throws Unavailable, CheckoutError as `place` does
+ */
+export async function startOnly(temporal: TemporalClient, input: CheckoutInput): Promise<Placing> {
+  const soon = await placeSoon(temporal, input, HASH_DEADLINE_MS);
+  if (typeof soon === 'string') return soon;
+  return soon.requestHash === input.requestHash ? 'started' : soon;
 }
 
 async function startingWith<T>(start: () => Promise<T>): Promise<T | 'started' | 'closed'> {
@@ -125,6 +135,8 @@ const startOptions = (input: CheckoutInput) =>
     workflowIdReusePolicy: 'REJECT_DUPLICATE',
     args: [input],
     staticSummary: orderNumberOf(input.orderId),
+    // For a repeated request while the record of its first answer cannot be read.
+    memo: { [REQUEST_HASH]: input.requestHash },
     typedSearchAttributes: new TypedSearchAttributes([
       { key: SEARCH_ATTRIBUTES.customerId, value: input.customerId },
       { key: SEARCH_ATTRIBUTES.checkoutStatus, value: 'RESERVING' },
