@@ -57,10 +57,14 @@ async function freshTemporal(): Promise<EmbeddedTemporalServer> {
   return owned(server, folder);
 }
 
-function owned<Server extends { pid: number; stop: () => Promise<void> }>(server: Server, folder: string): Server {
-  // The runner ends what is noted here and still runs when this process was killed before its hooks.
+/** The runner ends what is noted here and still runs when this process was killed before it could end it by itself. */
+export function noteServer({ pid }: Readonly<{ pid: number }>, folder: string): void {
   const noteFile = process.env['TEST_SERVERS_FILE'];
-  if (noteFile !== undefined) appendFileSync(noteFile, `${JSON.stringify({ pid: server.pid, folder })}\n`);
+  if (noteFile !== undefined) appendFileSync(noteFile, `${JSON.stringify({ pid, folder })}\n`);
+}
+
+function owned<Server extends { pid: number; stop: () => Promise<void> }>(server: Server, folder: string): Server {
+  noteServer(server, folder);
   running.push({ stop: () => server.stop().then(() => rm(folder, { recursive: true, force: true })) });
   return server;
 }
