@@ -15,12 +15,28 @@ export function withRefusals<T extends Record<string, Activity>>(activities: T):
       try {
         return await run(...args);
       } catch (error) {
-        throw error instanceof CheckoutError ? failureOf(error) : error;
+        if (error instanceof CheckoutError) throw failureOf(error);
+        throw askedToWait(error) ? later(error) : error;
       }
     },
   ]);
   return Object.fromEntries(wrapped) as T;
 }
+
+/** Somebody said when to come back, such as a gateway by Retry-After. */
+const askedToWait = (error: unknown): error is Error & Readonly<{ retryAfterMs: number }> =>
+  error instanceof Error && 'retryAfterMs' in error && typeof error.retryAfterMs === 'number';
+
+/** An outage whose next attempt comes when it was asked for, within reason. */
+const later = (error: Error & Readonly<{ retryAfterMs: number }>): ApplicationFailure =>
+  ApplicationFailure.create({
+    type: error.name,
+    message: error.message,
+    nextRetryDelay: Math.min(error.retryAfterMs, LONGEST_DELAY_MS),
+    cause: error,
+  });
+
+const LONGEST_DELAY_MS = 60_000;
 
 /** A refusal is business as usual: it is neither logged as a warning nor counted as an error. */
 const failureOf = ({ code, message, detail }: CheckoutError): ApplicationFailure =>

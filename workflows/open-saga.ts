@@ -9,8 +9,8 @@ import { surely } from './services.ts';
 /** State first, then the handlers that read it: an update may arrive before the first step. */
 export function openSaga(input: CheckoutInput): Saga {
   const saga = new Saga(input);
-  setHandler(statusQuery, () => saga.status);
-  setHandler(timelineQuery, () => saga.timeline);
+  setHandler(statusQuery, () => saga.status, { description: 'Status, failure code and parked steps' });
+  setHandler(timelineQuery, () => saga.timeline, { description: 'What happened to the saga, and when' });
 
   // Answered at PLACED or with the recorded refusal; payment goes on.
   setHandler(
@@ -21,6 +21,7 @@ export function openSaga(input: CheckoutInput): Saga {
         return { requestHash: input.requestHash, ...(saga.placed ?? { refusal: saga.theEnd.refusal }) };
       }),
     {
+      description: 'Answers with the placed order or the recorded refusal; input: the request hash',
       validator: (requestHash) => {
         if (requestHash === input.requestHash) return;
         throw ApplicationFailure.nonRetryable('this key belongs to another request', 'IDEMPOTENCY_KEY_REUSED');
@@ -37,6 +38,7 @@ export function openSaga(input: CheckoutInput): Saga {
         return saga.ended ? 'CANCELLED' : 'CANCELLING';
       }),
     {
+      description: 'Cancels before the order is paid; answers CANCELLED or CANCELLING',
       validator: () => {
         if (saga.cancelled || (saga.end === undefined && !saga.pastPivot)) return;
         throw ApplicationFailure.nonRetryable('it is paid, or ended already', 'NOT_CANCELLABLE');
@@ -45,6 +47,7 @@ export function openSaga(input: CheckoutInput): Saga {
   );
 
   setHandler(resolveUpdate, (resolution) => CancellationScope.nonCancellable(() => resolve(saga, resolution)), {
+    description: 'Ends the wait of parked steps; input: { action: retry | markDone, reason, by }',
     validator: ({ action, reason, by }) => {
       if (saga.attention.parked.length === 0) {
         throw ApplicationFailure.nonRetryable('nothing is parked', 'NOT_FOUND');
@@ -71,7 +74,8 @@ async function resolve(saga: Saga, { action, reason, by }: Resolution): Promise<
   saga.note(`${by} resolved with ${action}: ${reason}`);
   const steps = saga.attention.resolve(action);
   const resolutionId = currentUpdateInfo()?.id ?? '';
-  await inRounds('recordResolution', saga.attention, () =>
+  // Two decisions may wait for the order service at once: each is a step of its own.
+  await inRounds(`recordResolution ${resolutionId}`, saga.attention, () =>
     surely.orders.recordResolution.executeWithOptions({ summary: `Record the decision of ${by}` }, [
       { orderId: saga.input.orderId, resolutionId, steps, action, reason, by },
     ]),

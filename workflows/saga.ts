@@ -22,12 +22,10 @@ import { SEARCH_ATTRIBUTES, type StatusAnswer, type TimelineEntry } from './cont
 import { refusalIn } from './failures.ts';
 import { Undos } from './undos.ts';
 
-/** Shown to operators by an upsert; the others pass too quickly to be worth one. */
-const SHOWN: ReadonlySet<CheckoutStatus> = new Set(['PLACED', 'AWAITING_PAYMENT', 'UNDOING']);
-
+/** Final for its key: whoever repeats the request gets it again, so it is no "try later". */
 const OUTAGE: Refusal = {
-  code: 'TEMPORARILY_UNAVAILABLE',
-  message: 'a service was down for too long; nothing was kept',
+  code: 'CHECKOUT_FAILED',
+  message: 'a service was down for too long, so the checkout was given up: buy again with a new key',
 };
 const CANCEL: Refusal = { code: 'CHECKOUT_CANCELLED', message: 'the checkout was cancelled' };
 
@@ -79,7 +77,8 @@ export class Saga {
   reach(status: CheckoutStatus): void {
     this.#status = status;
     this.note(status);
-    if (SHOWN.has(status)) this.#upsertStatus(status);
+    // The others pass too quickly to be worth an event of the history.
+    if (status === 'UNDOING') this.#upsertStatus(status);
   }
 
   /** The order exists: the shopper is answered, payment goes on. */

@@ -71,7 +71,9 @@ export const inventoryActivities = ({ platform, limits }: InventoryDeps) =>
 export type InventoryActivities = ReturnType<typeof inventoryActivities>;
 
 async function decideReservation(tx: SqlTransaction, input: CheckoutInput, limits: Limits): Promise<Answer> {
-  const { state, answer, now } = await lockHeader(tx, input);
+  const { state, answer, requestHash, now } = await lockHeader(tx, input);
+  // Temporal forgets, the header does not: another request under this key must not continue this one's order.
+  if (requestHash !== input.requestHash) return KEY_REUSED;
   if (state === 'RELEASED') return { code: 'CHECKOUT_ABANDONED', message: `order ${input.orderId} was given up` };
   if (answer !== null) return answer;
 
@@ -87,6 +89,7 @@ async function decideReservation(tx: SqlTransaction, input: CheckoutInput, limit
   return reservation;
 }
 
+const KEY_REUSED: Refusal = { code: 'IDEMPOTENCY_KEY_REUSED', message: 'this key belongs to another request' };
 const TOO_LATE: Refusal = { code: 'START_DEADLINE_PASSED', message: 'the checkout could not start in time' };
 
 async function priceForCustomer(

@@ -6,7 +6,13 @@ import { expectRow } from '../../infra/rows.ts';
 export type HeaderState = 'RESERVED' | 'REFUSED' | 'RELEASED' | 'COMMITTED';
 export type Answer = Reservation | Refusal;
 /** State and answer are null only between the making of the row and the end of that transaction. */
-export type Header = Readonly<{ state: HeaderState | null; answer: Answer | null; now: Date }>;
+export type Header = Readonly<{
+  state: HeaderState | null;
+  answer: Answer | null;
+  /** Of the request that made the row; null where a release came first without one. */
+  requestHash: string | null;
+  now: Date;
+}>;
 
 /** Who asked for the order: enough to answer a repeated request from the header alone. */
 export type OrderKey = Pick<CheckoutInput, 'orderId' | 'customerId' | 'requestHash'>;
@@ -18,7 +24,8 @@ export async function lockHeader(tx: SqlTransaction, key: OrderKey): Promise<Hea
     values (${key.orderId}::uuid, ${key.customerId}::bigint, ${key.requestHash})
     on conflict (order_id) do nothing`;
   const rows = await tx.$queryRaw<Header[]>`
-    select state, answer, clock_timestamp() as now from inventory_orders where order_id = ${key.orderId}::uuid for update`;
+    select state, answer, request_hash as "requestHash", clock_timestamp() as now
+    from inventory_orders where order_id = ${key.orderId}::uuid for update`;
   return expectRow(rows);
 }
 

@@ -1,21 +1,25 @@
-import { type PlacedAnswer, placedOrder } from '../../domain/checkout.ts';
-import { isRefusal } from '../../domain/errors.ts';
+import { type PlacedAnswer, placedOrder, type Reservation } from '../../domain/checkout.ts';
+import { isRefusal, type Refusal } from '../../domain/errors.ts';
 import type { Databases } from '../../infra/databases.ts';
+
+/** What the header of an order says. `customerId`: who asked, `users.id`. */
+export type StoredAnswer = (PlacedAnswer | Readonly<{ requestHash: string; underWay: true }>) &
+  Readonly<{ customerId: string | null }>;
 
 /**
  * The answer that a request got when it was first made, for as long as the database lives: Temporal's retention is
- * not deduplication. Undefined while the checkout is unknown or under way; then the workflow knows better, because
- * stock may be reserved for an order that was not made yet.
+ * not deduplication. While stock is reserved the checkout is under way and the workflow knows the answer, because the
+ * order may not be made yet; whose request it is, is certain already. Undefined for an order that is not known.
  */
 export async function storedAnswer(
   platform: Databases['platform'],
   orderId: string,
-): Promise<PlacedAnswer | undefined> {
+): Promise<StoredAnswer | undefined> {
   const header = await platform.inventoryOrder.findUnique({ where: { orderId } });
-  if (header === null || header.requestHash === null || header.state === null || header.state === 'RESERVED') return;
-  const answer = header.answer as unknown;
-  if (answer === null) return;
-  const { requestHash } = header;
-  if (isRefusal(answer)) return { requestHash, refusal: answer };
-  return { requestHash, order: placedOrder(orderId, answer as Parameters<typeof placedOrder>[1]) };
+  if (header === null || header.requestHash === null || header.state === null) return undefined;
+  const whose = { requestHash: header.requestHash, customerId: header.userId?.toString() ?? null };
+  if (header.state === 'RESERVED') return { ...whose, underWay: true };
+  const answer = header.answer as Reservation | Refusal | null;
+  if (answer === null) return undefined;
+  return isRefusal(answer) ? { ...whose, refusal: answer } : { ...whose, order: placedOrder(orderId, answer) };
 }

@@ -16,7 +16,9 @@ export async function capture(deps: PaymentDeps, input: CaptureInput): Promise<C
   if (opened.decided) return answerOf(opened.mark, input.orderId);
 
   const prepared = opened.providerId ?? (await prepare(deps, input, paymentId));
-  if (typeof prepared !== 'string') return answerOf(prepared, input.orderId);
+  if (typeof prepared !== 'string') {
+    return 'code' in prepared ? record(deps, input, paymentId, prepared) : answerOf(prepared, input.orderId);
+  }
   // A charge that an earlier attempt may have asked for is looked up first: its key may have expired.
   const earlier = opened.providerId === null ? undefined : await deps.gateway.lookup(prepared, deps.signal());
   const outcome = earlier !== undefined && isFinal(earlier) ? earlier : await confirm(deps, input, prepared);
@@ -43,19 +45,24 @@ async function open(
 /**
  * The provider's id is committed, under the mark, before anything can be charged: an undo can always find it.
  *
- * @returns the id, or the mark when it was decided meanwhile: then nothing may be charged under this id any more
+ * @returns the id; or the gateway's "no"; or the mark when it was decided meanwhile: then nothing may be charged
  */
-async function prepare(deps: PaymentDeps, input: CaptureInput, paymentId: string): Promise<string | Mark> {
-  const given = await deps.gateway.prepare(input.orderId, input.amount, deps.signal());
+async function prepare(deps: PaymentDeps, input: CaptureInput, paymentId: string): Promise<string | Mark | Refusal> {
+  const given = await orRefusal(deps.gateway.prepare(input.orderId, input.amount, deps.signal()));
+  if (typeof given !== 'string') return given;
   return deps.payment.$transaction(async (tx) => {
     const mark = await lockMark(tx, input.orderId);
     return mark.decision === null ? storeProviderId(tx, paymentId, given) : mark;
   });
 }
 
-async function confirm(deps: PaymentDeps, input: CaptureInput, providerId: string): Promise<Charge | Refusal> {
+const confirm = (deps: PaymentDeps, input: CaptureInput, providerId: string): Promise<Charge | Refusal> =>
+  orRefusal(deps.gateway.confirm(input.orderId, providerId, input.token, deps.signal()));
+
+/** A final "no" of the gateway as a value; everything else leaves the outcome in doubt and is thrown on. */
+async function orRefusal<T>(asked: Promise<T>): Promise<T | Refusal> {
   try {
-    return await deps.gateway.confirm(input.orderId, providerId, input.token, deps.signal());
+    return await asked;
   } catch (error) {
     if (!(error instanceof GatewayRefusal)) throw error;
     return { code: 'PAYMENT_METHOD_INVALID', message: `the gateway refused: ${error.gatewayCode}` };

@@ -1,7 +1,8 @@
 import { CheckoutError } from '../../domain/errors.ts';
-import type { Money } from '../../domain/money.ts';
+import { type Money, sameMoney } from '../../domain/money.ts';
 import type { Charge } from '../../domain/payment.ts';
 import { paymentIdFor } from '../../events/ids.ts';
+import { safeNumber } from '../../infra/rows.ts';
 import { abandon } from './abandon.ts';
 import type { PaymentDeps, Settled } from './contract.ts';
 import { lockMark } from './mark.ts';
@@ -27,7 +28,8 @@ export async function settle(deps: PaymentDeps, orderId: string): Promise<Settle
     return { outcome: 'NOTHING_CHARGED' };
   }
   await refundAll(deps, orderId, payment.paymentId, { ...charge, captured: charge.captured });
-  if (payment.failureCode === 'PAYMENT_AMOUNT_MISMATCH') throw mustBeSeen(orderId);
+  const asked = { minor: safeNumber(payment.amountMinor), currency: payment.currency };
+  if (!sameMoney(charge.captured, asked)) throw mustBeSeen(orderId);
   return { outcome: 'REFUNDED' };
 }
 

@@ -30,13 +30,16 @@ export type PaymentRow = Readonly<{
   paymentId: string;
   providerId: string | null;
   status: PaymentStatus;
-  failureCode: string | null;
+  /** What was asked for. */
+  amountMinor: bigint;
+  currency: string;
 }>;
 
 /** The payment of an order; undefined where none was ever opened. */
 export async function findPayment(tx: SqlTransaction, paymentId: string): Promise<PaymentRow | undefined> {
   const [row] = await tx.$queryRaw<PaymentRow[]>`
-    select id::text as "paymentId", provider_payment_id as "providerId", status, failure_code as "failureCode"
+    select id::text as "paymentId", provider_payment_id as "providerId", status,
+      amount as "amountMinor", currency::text
     from payments where id = ${paymentId}::uuid`;
   return row;
 }

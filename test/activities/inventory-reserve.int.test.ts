@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 
 import { movementIdFor, stockAggregateId } from '../../events/ids.ts';
-import { refused } from '../support/activity-refusal.ts';
+import { refusalCode, refused } from '../support/activity-refusal.ts';
 import { query } from '../support/databases.ts';
 import { brokenStock, type InventoryService, openInventory, stockOf } from '../support/inventory.ts';
 import { assertOutboxIsSound, eventsOf } from '../support/outbox.ts';
@@ -131,6 +131,22 @@ describe('reserveStock', () => {
         { ...variant, quantityChange: -5, reservedChange: 5, available: 0, reserved: 5, ...shared },
       ].map((data, i) => ({ type: 'InventoryReserved', subject: aggregates[i], aggregateVersion: 2, data })),
     );
+  });
+
+  it('refuses another request under the same order, and leaves the first one what it has', async () => {
+    const item = await makeItem(shop.platform, { priceMinor: 1_000 });
+    const input = checkoutInput(customerId, [{ item, quantity: 2 }]);
+    const first = await shop.activities.reserveStock(input);
+    const stock = await stockOf(shop.adminUrl, item);
+
+    const other = {
+      ...input,
+      requestHash: 'f'.repeat(64),
+      lines: input.lines.map((line) => ({ ...line, quantity: 1 })),
+    };
+    assert.equal(await refusalCode(shop.activities.reserveStock(other)), 'IDEMPOTENCY_KEY_REUSED');
+    assert.deepEqual(await stockOf(shop.adminUrl, item), stock);
+    assert.deepEqual(await shop.activities.reserveStock(input), first);
   });
 
   it('gives a repeat the first answer and moves nothing again, although the price has changed', async () => {

@@ -8,7 +8,7 @@ import { brokenStock, type InventoryService, openInventory, stockOf } from '../s
 import { assertOutboxIsSound, eventsOf } from '../support/outbox.ts';
 import { checkoutInput, type Item, makeCustomer, makeItem } from '../support/shop.ts';
 
-const UNPLACED = { code: 'TEMPORARILY_UNAVAILABLE', message: 'the checkout could not be placed' } as const;
+const UNPLACED = { code: 'CHECKOUT_FAILED', message: 'the checkout could not be placed' } as const;
 
 describe('the end of a reservation', () => {
   let shop: InventoryService;
@@ -154,39 +154,40 @@ describe('the end of a reservation', () => {
 
   describe('as a repeated request is answered from the header', () => {
     const stored = () => storedAnswer(shop.platform, input.orderId);
+    const whose = () => ({ requestHash: input.requestHash, customerId });
 
-    it('is nothing while the checkout is unknown or only reserved', async () => {
+    it('is nothing while the checkout is unknown, and only whose it is while stock is reserved', async () => {
       assert.equal(await stored(), undefined);
       await shop.activities.reserveStock(input);
-      assert.equal(await stored(), undefined);
+      assert.deepEqual(await stored(), { ...whose(), underWay: true });
     });
 
     it('is the placed order once it is paid, and also when it was undone after it had been placed', async () => {
       const reservation = await shop.activities.reserveStock(input);
       await shop.activities.commitStock(input);
       const order = placedOrder(input.orderId, reservation);
-      assert.deepEqual(await stored(), { requestHash: input.requestHash, order });
+      assert.deepEqual(await stored(), { ...whose(), order });
 
       input = checkoutInput(customerId, [{ item: items[0], quantity: 1 }]);
       const undone = placedOrder(input.orderId, await shop.activities.reserveStock(input));
       await release();
-      assert.deepEqual(await stored(), { requestHash: input.requestHash, order: undone });
+      assert.deepEqual(await stored(), { ...whose(), order: undone });
     });
 
     it('is the refusal that was recorded', async () => {
       input = checkoutInput(customerId, [{ item: items[1], quantity: 5 }]);
       const { code, message, detail } = await refused(shop.activities.reserveStock(input));
-      assert.deepEqual(await stored(), { requestHash: input.requestHash, refusal: { code, message, detail } });
+      assert.deepEqual(await stored(), { ...whose(), refusal: { code, message, detail } });
     });
 
     it('is the reason why the checkout was never placed, whether stock was held or not', async () => {
       await release(UNPLACED);
-      assert.deepEqual(await stored(), { requestHash: input.requestHash, refusal: UNPLACED });
+      assert.deepEqual(await stored(), { ...whose(), refusal: UNPLACED });
 
       input = checkoutInput(customerId, [{ item: items[0], quantity: 1 }]);
       await shop.activities.reserveStock(input);
       await release(UNPLACED);
-      assert.deepEqual(await stored(), { requestHash: input.requestHash, refusal: UNPLACED });
+      assert.deepEqual(await stored(), { ...whose(), refusal: UNPLACED });
     });
   });
 });

@@ -280,6 +280,16 @@ describe('the undo of a payment', function () {
     });
   }
 
+  it('asks for a person also when only the undo learns that another amount was taken', async () => {
+    use('tok_wrong_amount');
+    await shop.script({ route: 'confirm', kind: 'drop_after', orderId });
+    await assert.rejects(capture(), GatewayOutage);
+    assert.deepEqual(await abandon(), { outcome: 'CANCELLED' });
+    assert.equal(await refusalCode(settle()), 'PAYMENT_AMOUNT_MISMATCH');
+    assert.deepEqual(await moneyOf(shop, orderId), takenAndGivenBack(39_001));
+    assert.equal((await paymentOf(shop, orderId))?.status, 'REFUNDED');
+  });
+
   it('abandons without the gateway, and settles nothing while the gateway is down', async () => {
     await leaveInDoubt();
     const nobody = activitiesOn(shop.payment, 'http://127.0.0.1:1');

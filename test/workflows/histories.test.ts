@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 
-import { historyFiles, mostEventsOf, readHistory, textsIn } from '../support/histories.ts';
+import { caseOf, historyFiles, MOST_EVENTS, readHistory, textsIn } from '../support/histories.ts';
 
 const EMAIL = /[\w.+-]+@[a-z][\w-]*\.[a-z]{2,}/gi;
 const PHONE = /(?<![\w-])(?:\+\d[\d -]{7,14}\d|01\d[ -]?\d{3,4}[ -]?\d{4})(?![\w-])/g;
@@ -35,8 +35,8 @@ describe('recorded histories', () => {
     });
 
     it(`${file} is short: a checkout is few events`, () => {
-      const history = readHistory(file);
-      assert.ok(history.events.length <= mostEventsOf(history), `${history.events.length} events`);
+      const { length } = readHistory(file).events;
+      assert.ok(length <= MOST_EVENTS[caseOf(file)], `${length} events`);
     });
   }
 

@@ -61,7 +61,8 @@ create table order_items (
   variant_id bigint,
   location_code varchar(50) not null,
   product_sku varchar(100) not null,
-  product_name varchar(255) not null,
+  -- Product and variant, each up to 255 characters.
+  product_name varchar(512) not null,
   variant_name varchar(255),
   unit_price bigint not null check (unit_price >= 0),
   quantity integer not null check (quantity > 0),
