@@ -1,6 +1,15 @@
 import type { Snapshot, Snapshots } from './snapshot.ts';
 
-/** Stock of an order, as its header in the platform says. Amounts are minor units, as text. */
+/** What a shopper was promised. Amounts are minor units, as text. */
+export type AnswerFacts = Readonly<{
+  total: string | null;
+  currency: string | null;
+  placedAt: string | null;
+  /** Every line in one text, the same wherever the line was stored. */
+  lines: string | null;
+}>;
+
+/** Stock of an order, as its header in the platform says. All of the answer is null where it is a refusal, or nothing. */
 export type HeaderFacts = Readonly<{
   orderId: string;
   state: string | null;
@@ -8,28 +17,23 @@ export type HeaderFacts = Readonly<{
   requestHash: string | null;
   /** The code of the stored refusal; null where the answer is an order, or nothing. */
   refusal: string | null;
-  total: string | null;
-  currency: string | null;
-  placedAt: string | null;
-  /** Every line in one text, in the form that `OrderFacts.lines` has too. */
-  lines: string | null;
-}>;
+}> &
+  AnswerFacts;
 
 /** The order and its mark, as the order service says. `status` and all after it are null where there is no order. */
 export type OrderFacts = Readonly<{
   orderId: string;
   mark: string | null;
+  /** The order as the mark remembers it, for a repeated step; null where it remembers none. */
+  answer: AnswerFacts | null;
   status: string | null;
   orderNumber: string | null;
   userId: string | null;
   requestHash: string | null;
-  total: string | null;
   refunded: string | null;
-  currency: string | null;
   paymentId: string | null;
-  placedAt: string | null;
-  lines: string | null;
-}>;
+}> &
+  AnswerFacts;
 
 export type PaymentFacts = Readonly<{ orderId: string; decision: string | null; payments: readonly OnePayment[] }>;
 export type OnePayment = Readonly<{
@@ -95,18 +99,22 @@ async function* stream<Row extends Readonly<{ orderId: string }>>(
   }
 }
 
-/** A line of a cart as text, the same from both databases. */
-const lineText = (parts: string): string => `format('%s: %s/%s/%s x%s @%s', ${parts})`;
+/** A line of a cart as text, the same from a stored answer and from an order. %L: names may hold any separator. */
+const lineText = (parts: string): string => `format('%s: %s/%s/%s %L %L %L x%s @%s = %s', ${parts})`;
+
+/** The lines of the stored answer in the column `answer`. */
+const STORED_LINES = `(select string_agg(${lineText(`l ->> 'lineNo', l ->> 'productId', coalesce(l ->> 'variantId', '-'),
+    l ->> 'locationCode', l ->> 'sku', l ->> 'name', l ->> 'variantName', l ->> 'quantity', l #>> '{unitPrice,minor}',
+    l #>> '{lineTotal,minor}'`)}, ', ' order by position)
+  from jsonb_array_elements(case jsonb_typeof(answer -> 'lines') when 'array' then answer -> 'lines' else '[]' end)
+    with ordinality as a(l, position))`;
 
 const headersAfter: PageOf<HeaderFacts> = (platform, after, only) =>
   platform.query<HeaderFacts>(
     `select order_id::text as "orderId", state, user_id::text as "userId", request_hash as "requestHash",
        answer ->> 'code' as refusal, answer #>> '{total,minor}' as total, answer #>> '{total,currency}' as currency,
        answer ->> 'placedAt' as "placedAt",
-       (select string_agg(${lineText(`l ->> 'lineNo', l ->> 'productId', coalesce(l ->> 'variantId', '-'),
-         l ->> 'locationCode', l ->> 'quantity', l #>> '{unitPrice,minor}'`)}, ', ' order by position)
-        from jsonb_array_elements(case jsonb_typeof(answer -> 'lines') when 'array' then answer -> 'lines' else '[]' end)
-          with ordinality as a(l, position)) as lines
+       ${STORED_LINES} as lines
      from inventory_orders
      where order_id > $1::uuid and ($2::uuid[] is null or order_id = any($2))
      order by order_id limit ${PAGE}`,
@@ -126,15 +134,19 @@ const ordersAfter: PageOf<OrderFacts> = (order, after, only) =>
        (select id from orders where id > $1::uuid and ($2::uuid[] is null or id = any($2)) order by id limit ${PAGE})
        order by order_id limit ${PAGE}
      )
-     select i.order_id::text as "orderId", m.state as mark, o.status, o.order_number as "orderNumber",
+     select i.order_id::text as "orderId", m.state as mark, m.answer, o.status, o.order_number as "orderNumber",
        o.user_id::text as "userId", o.request_hash as "requestHash", o.total_amount::text as total,
        o.refunded_amount::text as refunded, o.currency::text, o.payment_id::text as "paymentId",
        to_char(o.placed_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "placedAt",
-       (select string_agg(${lineText(`line_no, product_id, coalesce(variant_id::text, '-'), location_code, quantity,
-         unit_price`)}, ', ' order by line_no)
+       (select string_agg(${lineText(`line_no, product_id, coalesce(variant_id::text, '-'), location_code,
+         product_sku, product_name, variant_name, quantity, unit_price, line_total`)}, ', ' order by line_no)
         from order_items where order_id = i.order_id) as lines
      from ids i
-     left join lateral (select state from order_marks where order_id = i.order_id limit 1) m on true
+     left join lateral (
+       select state, case when answer is not null then jsonb_build_object('total', answer #>> '{total,minor}',
+         'currency', answer #>> '{total,currency}', 'placedAt', answer ->> 'placedAt', 'lines', ${STORED_LINES})
+         end as answer
+       from order_marks where order_id = i.order_id limit 1) m on true
      left join lateral (select * from orders where id = i.order_id limit 1) o on true
      order by i.order_id`,
     [after, only],

@@ -15,7 +15,7 @@ export type BookedCharge = Readonly<{
   currency: string;
 }>;
 
-/** The gateway whose ledger is read. The invariants are about payments of this provider alone. */
+/** The gateway whose ledger is read: what a payment captured at any other provider cannot be checked. */
 export const LEDGER_PROVIDER = 'simulated';
 
 const CALL_LIMIT_MS = 20_000;

@@ -7,7 +7,9 @@ import type { Snapshot, Snapshots } from './snapshot.ts';
 type RecordedPayment = Readonly<{
   orderId: string;
   id: string;
-  providerId: string;
+  provider: string;
+  /** Null where no provider ever gave one: then there must be no money either. */
+  providerId: string | null;
   captured: string;
   refunded: string;
   currency: string;
@@ -59,7 +61,8 @@ async function compareCharges(
 
 /**
  * Invariant 5: for every charge, the gateway's ledger and the payments name the same captured and refunded amounts; no
- * charge is known to one of them alone.
+ * charge is known to one of them alone. A payment that captured without an id, or at a provider whose books cannot be
+ * read, breaks it: nobody can say whether that money was taken.
  */
 async function* chargesThatDiffer(
   booked: ReadonlyMap<string, BookedCharge>,
@@ -69,13 +72,19 @@ async function* chargesThatDiffer(
   const unseen = new Map(booked);
   for await (const payment of payments) {
     count(1);
-    const charge = unseen.get(payment.providerId);
-    unseen.delete(payment.providerId);
+    const { orderId, provider, providerId } = payment;
+    // Another provider may give the same id to a charge of its own.
+    const key = provider === LEDGER_PROVIDER ? providerId : null;
+    const charge = key === null ? undefined : unseen.get(key);
+    if (key !== null) unseen.delete(key);
     const [is, shouldBe] = [recordedText(payment), bookedText(charge)];
     // A charge that took no money is in no ledger.
     if (is === shouldBe) continue;
-    const row = `payment ${payment.id}`;
-    yield { invariant: 5, row, orderId: payment.orderId, is, shouldBe: `${shouldBe}, as in the gateway's ledger` };
+    const where = `at provider ${provider}, ${providerId === null ? 'without its id' : `charge ${providerId}`}`;
+    yield {
+      ...{ invariant: 5, row: `payment ${payment.id}`, orderId, is: `${is} ${where}` },
+      shouldBe: `${shouldBe}, as in the gateway's ledger`,
+    };
   }
   for (const charge of unseen.values()) {
     count(1);
@@ -129,9 +138,8 @@ async function ordersNotClosed(order: Snapshot, ids: readonly string[]): Promise
 
 async function* paymentsOf(payment: Snapshot, only: readonly string[]): AsyncGenerator<RecordedPayment> {
   yield* await payment.query<RecordedPayment>(
-    `select ${RECORDED} from payments where order_id = any($1::uuid[]) and provider = $2
-       and provider_payment_id is not null order by order_id, id`,
-    [orderIdsAmong(only), LEDGER_PROVIDER],
+    `select ${RECORDED} from payments where order_id = any($1::uuid[]) and ${MAY_HAVE_CHARGED} order by order_id, id`,
+    [orderIdsAmong(only)],
   );
 }
 
@@ -141,9 +149,9 @@ async function* paymentsBetween(payment: Snapshot, { from, to }: Range): AsyncGe
     const rows = await payment.query<RecordedPayment>(
       `select ${RECORDED} from payments
        where order_id >= $1::uuid and (order_id, id) > ($1::uuid, $2::uuid) and ($3::uuid is null or order_id < $3::uuid)
-         and provider = $4 and provider_payment_id is not null
+         and ${MAY_HAVE_CHARGED}
        order by order_id, id limit ${PAGE}`,
-      [after.orderId, after.id, to, LEDGER_PROVIDER],
+      [after.orderId, after.id, to],
     );
     yield* rows;
     const last = rows.at(-1);
@@ -152,13 +160,16 @@ async function* paymentsBetween(payment: Snapshot, { from, to }: Range): AsyncGe
   }
 }
 
-const RECORDED = `order_id::text as "orderId", id::text, provider_payment_id as "providerId",
+/** Of any provider: what claims money must be found in a ledger, or be told. */
+const MAY_HAVE_CHARGED = '(provider_payment_id is not null or coalesce(captured_amount, 0) > 0)';
+
+const RECORDED = `order_id::text as "orderId", id::text, provider, provider_payment_id as "providerId",
   coalesce(captured_amount, 0)::text as captured, refunded_amount::text as refunded,
   coalesce(captured_currency, '')::text as currency`;
 
 async function countCharges(payment: Snapshot): Promise<number> {
   const [row] = await payment.query<{ count: string }>(
-    'select count(*)::text as count from payments where provider_payment_id is not null',
+    `select count(*)::text as count from payments where ${MAY_HAVE_CHARGED}`,
   );
   return Number(row?.count);
 }

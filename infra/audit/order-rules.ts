@@ -1,5 +1,5 @@
 import { orderNumberOf } from '../../domain/checkout.ts';
-import type { Dossier, OnePayment } from './dossiers.ts';
+import type { AnswerFacts, Dossier, OnePayment } from './dossiers.ts';
 import type { Finding } from './finding.ts';
 
 /** What is wrong with a dossier, or nothing. */
@@ -48,7 +48,8 @@ export const paidMeansCapturedAndCommitted: Rule = (dossier) => {
 
 /**
  * Invariant 4: an order that is FAILED or CANCELLED, or that was only ever marked, holds no stock, and its payments
- * keep no money. A LATE_CAPTURED payment counts until it is refunded.
+ * keep no money. A LATE_CAPTURED payment counts until it is refunded. Nor is its payment decided CAPTURED, unless what
+ * was captured is REFUNDED.
  */
 export const closedMeansNothingHeld: Rule = (dossier) => {
   const { order, header, payment } = dossier;
@@ -58,19 +59,26 @@ export const closedMeansNothingHeld: Rule = (dossier) => {
   if (header?.state === 'RESERVED')
     return finding(4, dossier, 'no stock RESERVED for an order that is closed or missing');
   if (net !== 0n) return finding(4, dossier, 'all money given back: captured less refunded is 0');
+  const givenBack = (payment?.payments ?? []).some((one) => one.status === 'REFUNDED');
+  if (payment?.decision === 'CAPTURED' && !givenBack) {
+    return finding(4, dossier, 'a decision other than CAPTURED, or a payment that is REFUNDED');
+  }
   if (status !== null && order?.mark !== 'CLOSED') return finding(4, dossier, `mark CLOSED, as the order is ${status}`);
   return undefined;
 };
 
 /**
  * Invariant 9: at most one order per caller, route and idempotency key: the order's id is made of these, so it has that
- * one request's hash and caller, and the number that follows from the id. The answer stored in the header is the order:
- * total, lines and instant. A refusal on record means that there is no order, or one that was closed at once.
+ * one request's hash and caller, and the number that follows from the id. The answers stored in the header and in the
+ * order's mark are the order: total, lines and instant. A refusal in the header means that there is no order, or one
+ * that was closed at once.
  */
 export const storedAnswerIsTheOrder: Rule = (dossier) => {
   const { orderId, order, header } = dossier;
   const complain = (is: string, shouldBe: string): Finding => complaint(9, orderId, is, shouldBe);
   if (order === undefined || order.status === null) {
+    if (order !== undefined && order.answer !== null)
+      return complain('a mark with an order, which does not exist', 'that order');
     const settled = header?.state === 'RELEASED' || header?.state === 'COMMITTED';
     if (!settled || header.refusal !== null || header.total === null) return undefined;
     return complain('the stored answer is an order, which does not exist', 'that order, or a refusal on record');
@@ -85,16 +93,18 @@ export const storedAnswerIsTheOrder: Rule = (dossier) => {
       `of customer ${header.userId}, request ${header.requestHash}, as in the header`,
     );
   }
+  const [marked, real] = [order.answer === null ? 'nothing' : answerText(order.answer), answerText(order)];
+  if (marked !== real) return complain(`answer in the order's mark: ${marked}`, `the order: ${real}`);
   if (header.refusal !== null) {
     if (CLOSED.has(order.status)) return undefined;
     return complain(`order ${order.status}, stored answer ${header.refusal}`, 'an answer with the order');
   }
-  const [stored, real] = [answerText(header), answerText(order)];
+  const stored = answerText(header);
   return stored === real ? undefined : complain(`stored answer: ${stored}`, `the order: ${real}`);
 };
 
-const answerText = (facts: Readonly<Record<'total' | 'currency' | 'placedAt' | 'lines', string | null>>): string =>
-  `${facts.total} ${facts.currency} at ${facts.placedAt} for ${facts.lines}`;
+const answerText = ({ total, currency, placedAt, lines }: AnswerFacts): string =>
+  `${total} ${currency} at ${placedAt} for ${lines}`;
 
 const netOf = ({ captured, refunded }: OnePayment): bigint => BigInt(captured) - BigInt(refunded);
 

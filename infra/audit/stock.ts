@@ -19,6 +19,9 @@ export type StockDifference = Readonly<{
  * Invariant 1: every snapshot is the fold of its events: available, reserved and version. No events fold to nothing at
  * version 0. A ledger with a gap in its versions breaks it too, because nobody can say what is missing.
  *
+ * Not part of it: that each event's `quantity_before` is the `quantity_after` of the one before. They are for readers
+ * of the ledger; a CHECK ties them to the change within an event, and nothing is ever computed from them.
+ *
  * @param only aggregates to look at; all when null
  * @param limit most differences that are answered
  */

@@ -113,13 +113,14 @@ describe('the audit', function () {
     await shop.damage('platform', `update inventory_orders set state = 'RELEASED' where order_id = $1`, [
       unpaid.orderId,
     ]);
+    const second = randomUUID();
     await shop.damage(
       'payment',
       `insert into payments (id, order_id, user_id, provider, method, status, amount, currency,
         captured_amount, captured_currency, captured_at, refunded_amount, idempotency_key)
-      select gen_random_uuid(), order_id, user_id, 'other', method, 'REFUNDED', amount, currency, captured_amount,
+      select $2::uuid, order_id, user_id, 'other', method, 'REFUNDED', amount, currency, captured_amount,
         captured_currency, now(), captured_amount - 1, 'second' from payments where order_id = $1`,
-      [doubled.orderId],
+      [doubled.orderId, second],
     );
     await shop.damage('order', `update orders set status = 'PENDING' where id = $1`, [gone.orderId]);
     const found = await broken();
@@ -129,7 +130,7 @@ describe('the audit', function () {
     );
     assert.deepEqual(
       found.filter((row) => !row.startsWith('3')),
-      [`2 order ${unpaid.orderId}`, `6 order ${gone.orderId}`],
+      [`2 order ${unpaid.orderId}`, `5 payment ${second}`, `6 order ${gone.orderId}`],
     );
   });
 
@@ -164,6 +165,12 @@ describe('the audit', function () {
     assert.deepEqual(await broken(), [`3 order ${input.orderId}`, `4 order ${input.orderId}`]);
   });
 
+  it('4: names a closed order whose payment was decided CAPTURED, although nothing was captured or given back', async () => {
+    const input = await shop.declined();
+    await shop.damage('payment', `update payment_marks set decision = 'CAPTURED' where order_id = $1`, [input.orderId]);
+    assert.deepEqual(await broken(), [`4 order ${input.orderId}`]);
+  });
+
   it('5: names a payment that says another amount than the ledger, and a charge that no payment knows', async () => {
     const input = await shop.cancelled();
     await shop.damage('gateway', `update ledger_entries set amount = amount + 5 where order_id = $1`, [input.orderId]);
@@ -184,6 +191,31 @@ describe('the audit', function () {
     const input = await shop.paid();
     await shop.damage('gateway', `delete from ledger_entries where order_id = $1`, [input.orderId]);
     assert.deepEqual(await broken(), [`5 payment ${input.paymentId}`]);
+  });
+
+  it('5: names a capture that has no id at the gateway, or is of a provider that nobody can ask', async () => {
+    const [nameless, elsewhere] = [await shop.paid(), await shop.paid()];
+    const damage = [
+      [nameless, 'provider_payment_id = null'],
+      [elsewhere, `provider = 'other'`],
+    ] as const;
+    for (const [{ orderId }, set] of damage) {
+      await shop.damage('payment', `update payments set ${set} where order_id = $1`, [orderId]);
+      await shop.damage('gateway', `delete from ledger_entries where order_id = $1`, [orderId]);
+    }
+    const named = [nameless, elsewhere].map(({ paymentId }) => `5 payment ${paymentId}`);
+    assert.deepEqual(await broken(), named.sort());
+    const is = Object.fromEntries(newIn(await shop.audit()).map((one) => [one.orderId, one.is]));
+    assert.match(is[nameless.orderId] ?? '', /^captured \d+ KRW, refunded 0 at provider simulated, without its id$/);
+    assert.match(is[elsewhere.orderId] ?? '', /at provider other, charge \S+$/);
+  });
+
+  it('5: names a charge too when the payment with its id is one of another provider', async () => {
+    const { orderId, paymentId } = await shop.paid();
+    await shop.damage('payment', `update payments set provider = 'other' where order_id = $1`, [orderId]);
+    const findings = newIn(await shop.audit()).map(({ invariant, row }) => `${invariant} ${row.split(' ')[0]}`);
+    assert.deepEqual(findings.sort(), ['5 charge', '5 payment']);
+    assert.ok((await broken()).includes(`5 payment ${paymentId}`));
   });
 
   it('6: names whatever is open when its workflow has ended, and only lists it while the workflow runs', async () => {
@@ -260,12 +292,45 @@ describe('the audit', function () {
     assert.deepEqual(await broken(), orders.map(({ orderId }) => `9 order ${orderId}`).sort());
   });
 
+  /** Every column of a line, and what the mark remembers for a repeated step. */
+  const retold: [string, 'order' | 'platform', string][] = [
+    ['sku', 'order', `update order_items set product_sku = 'OTHER' where order_id = $1 and line_no = 1`],
+    ['name', 'order', `update order_items set product_name = 'Other' where order_id = $1 and line_no = 1`],
+    ['variant', 'order', `update order_items set variant_name = 'Other' where order_id = $1 and line_no = 1`],
+    ['line total', 'platform', setAnswer('inventory_orders', '{lines,0,lineTotal,minor}', '1')],
+    ['total in the mark', 'order', setAnswer('order_marks', '{total,minor}', '1')],
+    ['currency in the mark', 'order', setAnswer('order_marks', '{total,currency}', '"USD"')],
+    ['instant in the mark', 'order', setAnswer('order_marks', '{placedAt}', '"2026-01-01T00:00:00.000Z"')],
+    ['line in the mark', 'order', setAnswer('order_marks', '{lines,0,sku}', '"OTHER"')],
+    ['mark without an answer', 'order', `update order_marks set answer = null where order_id = $1`],
+  ];
+  for (const [what, database, statement] of retold) {
+    it(`9: names the one order that is told in two ways: ${what}`, async () => {
+      const [{ orderId }] = [await shop.paid(), await shop.paid()];
+      await shop.damage(database, statement, [orderId]);
+      assert.deepEqual(await broken(), [`9 order ${orderId}`]);
+    });
+  }
+
+  it('9: names a mark whose order is gone, although its checkout was refused', async () => {
+    const { orderId } = await shop.declined();
+    await shop.damage('order', `delete from orders where id = $1`, [orderId]);
+    await shop.damage(
+      'platform',
+      `update inventory_orders set answer = '{"code":"PAYMENT_DECLINED"}' where order_id = $1`,
+      [orderId],
+    );
+    assert.deepEqual(await broken(), [`9 order ${orderId}`]);
+  });
+
   it('9: names an answer whose order does not exist', async () => {
     const input = await shop.declined();
     for (const table of ['order_items', 'order_status_history']) {
       await shop.damage('order', `delete from ${table} where order_id = $1`, [input.orderId]);
     }
     await shop.damage('order', `delete from orders where id = $1`, [input.orderId]);
+    // Without what the mark remembers, so that the header alone tells of an order.
+    await shop.damage('order', `update order_marks set answer = null where order_id = $1`, [input.orderId]);
     assert.deepEqual(await broken(), [`9 order ${input.orderId}`]);
   });
 
@@ -296,3 +361,8 @@ describe('the audit', function () {
     );
   });
 });
+
+/** Replaces one value in a stored answer. */
+function setAnswer(table: string, path: string, json: string): string {
+  return `update ${table} set answer = jsonb_set(answer, '${path}', '${json}') where order_id = $1`;
+}
