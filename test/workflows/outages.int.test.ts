@@ -6,7 +6,10 @@ import { cartOf, REQUEST_HASH, type Run, type WorkflowBench } from '../support/w
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
-const DOWN = { code: 'CHECKOUT_FAILED', message: 'a service was down for too long; nothing was kept' };
+const DOWN = {
+  code: 'CHECKOUT_FAILED',
+  message: 'a service was down for too long, so the checkout was given up: buy again with a new key',
+};
 const REASON = 'connect ECONNREFUSED 127.0.0.1:5432';
 const REJECTED = { status: 'REJECTED', code: DOWN.code };
 const UNDO_PAYMENT = ['abandonPayment', 'releaseStock', 'closeOrder', 'settleWithGateway'] as const;

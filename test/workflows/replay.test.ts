@@ -82,8 +82,8 @@ const BREAKING: readonly (Change & Readonly<{ what: string; breaks: readonly Cas
   {
     what: 'does not record the decision of an operator',
     file: 'open-saga.ts',
-    from: "await inRounds('recordResolution'",
-    to: "await (async (..._: unknown[]) => {})('recordResolution'",
+    from: 'await inRounds(`recordResolution',
+    to: 'await (async (..._: unknown[]) => {})(`recordResolution',
     breaks: ['parked-retried', 'parked-mark-done'],
   },
   {
