@@ -30,8 +30,8 @@ export type StallingWorker = Readonly<{
   wires: Readonly<Record<(typeof SERVICES)[number], TcpProxy>>;
   /** SIGSTOP. A task that Temporal hands to one of its open polls from now on lies in its socket, unread. */
   freeze: () => void;
-  /** Waits until it holds the attempt of a step, and cuts it off. */
-  takes: (orderId: string, step: string, attempt?: number) => Promise<void>;
+  /** Waits until it holds the first attempt of each of these steps, and cuts it off. */
+  takes: (orderId: string, ...steps: readonly string[]) => Promise<void>;
   /** Temporal gives it no further task, which would wait for its time-out in vain; it keeps what it has. */
   cutOff: () => void;
   /**
@@ -68,16 +68,23 @@ export async function startStallingWorker(
     ...options.env,
   };
   const child: Child = await startChild('workers/main.ts', env, options.names);
-  const closeWires = () => Promise.all([temporal, ...proxies].map((proxy) => proxy.close()));
-  let ended = false;
-  // A worker says that it is ready before its first polls are open, and a frozen one opens none.
-  await Promise.all(options.names.map((name) => polls(system, QUEUE_OF[name], child.pid)));
+  const kill = async (): Promise<void> => {
+    await child.kill();
+    await Promise.all([temporal, ...proxies].map((proxy) => proxy.close()));
+  };
+  try {
+    // A worker says that it is ready before its first polls are open, and a frozen one opens none.
+    await Promise.all(options.names.map((name) => polls(system, QUEUE_OF[name], child.pid)));
+  } catch (error) {
+    await kill();
+    throw error;
+  }
 
   return {
     wires,
     freeze: () => child.signal('SIGSTOP'),
-    async takes(orderId, step, attempt = 1) {
-      await holdsAttempt(system, orderId, step, attempt);
+    async takes(orderId, ...steps) {
+      await Promise.all(steps.map((step) => attemptStarted(system, orderId, step, 1)));
       await sleep(ANSWER_ARRIVES_MS);
       temporal.cutOff();
     },
@@ -89,17 +96,12 @@ export async function startStallingWorker(
         return Promise.resolve(steps.every((step) => step in found) ? found : undefined);
       });
       temporal.restore();
-      ended = true;
-      assert.equal(await child.stop(), 0, child.output());
-      await closeWires();
+      const code = await child.stop();
+      await kill();
+      assert.equal(code, 0, child.output());
       return Object.fromEntries(steps.map((step) => [step, ends[step]]));
     },
-    async kill() {
-      if (ended) return;
-      ended = true;
-      await child.kill();
-      await closeWires();
-    },
+    kill,
   };
 }
 
@@ -128,7 +130,7 @@ function endsIn(output: string): Record<string, string | undefined> {
 }
 
 /** Waits until an attempt of a step is in the hands of a worker. */
-export const holdsAttempt = (system: TestSystem, orderId: string, step: string, attempt: number) =>
+export const attemptStarted = (system: TestSystem, orderId: string, step: string, attempt: number) =>
   eventually(`attempt ${attempt} of ${step} has started`, async () => {
     const { raw } = await system.temporal.workflow.getHandle(checkoutWorkflowId(orderId)).describe();
     const found = raw.pendingActivities?.find(({ activityType }) => activityType?.name === step);
