@@ -2,7 +2,7 @@ import type { SagaEnd } from './checkout.ts';
 
 export type OrderStatus = 'PENDING' | 'PAID' | 'FAILED' | 'CANCELLED' | 'PARTIALLY_REFUNDED' | 'REFUNDED';
 
-/** The state in which a checkout that did not pay leaves its order (saga.md, "States"). */
+/** The state in which a checkout that did not pay leaves its order. */
 export const closedStatusOf = (end: SagaEnd['status']): 'FAILED' | 'CANCELLED' =>
   end === 'REJECTED' ? 'FAILED' : 'CANCELLED';
 

@@ -27,7 +27,7 @@ export type Charge = Readonly<{
 /** The capture as it was asked for, a final "no", or undefined while the gateway has not decided. */
 export type Judgement = 'CAPTURED' | Refusal | undefined;
 
-/** What a charge means for the order that asked for `amount` (saga.md, "Money"). */
+/** What a charge means for the order that asked for `amount`: other money than was asked is never kept. */
 export function judgeCharge(charge: Charge, amount: Money): Judgement {
   switch (charge.status) {
     case 'captured':

@@ -91,7 +91,7 @@ const product = z.strictObject({
   ),
 });
 
-/** Every event type with the service it comes from, its aggregate, and the newest version of its data (data.md). */
+/** Every event type with the service it comes from, its aggregate, and the newest version of its data. */
 export const EVENT_TYPES = {
   UserCreated: { source: 'platform', aggregate: 'user', version: 1, data: user },
   UserUpdated: { source: 'platform', aggregate: 'user', version: 1, data: user },

@@ -6,8 +6,12 @@ import { ERROR_CODES, httpStatusOf } from '../domain/errors.ts';
 
 const NOT_OURS = /(^|\/)(node_modules|dist|generated|test-results|coverage|\.git|\.data)\//;
 
+/** Files whose text may name a document. */
+const CITING = /(\.([cm]?[jt]s|ya?ml|prisma|sql)|(^|\/)Dockerfile|^\.ci\/run)$/;
+
 const problems: string[] = [];
-problems.push(...errorTable(), ...npmScripts(), ...(await relativeLinks()));
+const FILES = (await readdir('.', { recursive: true })).filter((name) => !NOT_OURS.test(name));
+problems.push(...errorTable(), ...npmScripts(), ...relativeLinks(), ...citedDocuments());
 for (const problem of problems) process.stdout.write(`${problem}\n`);
 process.exitCode = problems.length === 0 ? 0 : 1;
 
@@ -37,11 +41,8 @@ function npmScripts(): string[] {
 }
 
 /** Every relative link of every Markdown file leads to a file or folder. */
-async function relativeLinks(): Promise<string[]> {
-  const files = (await readdir('.', { recursive: true })).filter(
-    (name) => name.endsWith('.md') && !NOT_OURS.test(name),
-  );
-  return files.flatMap((file) => {
+function relativeLinks(): string[] {
+  return FILES.filter((name) => name.endsWith('.md')).flatMap((file) => {
     const prose = read(file).replace(/^```[\s\S]*?^```/gm, '');
     const links = [...prose.matchAll(/\]\(([^)\s]+)(?: "[^"]*")?\)/g)].map(([, target]) => String(target));
     return links
@@ -50,6 +51,20 @@ async function relativeLinks(): Promise<string[]> {
       .filter((target) => !existsSync(join(target.startsWith('/') ? '.' : dirname(file), target)))
       .map((target) => `${file}: the link to ${target} leads nowhere`);
   });
+}
+
+/**
+ * Every document that code or configuration names is there: one that only its author has explains nothing to a reader. A
+ * path is read from the top of the repository; a bare name may be that of a file below `docs/` or beside the text.
+ */
+function citedDocuments(): string[] {
+  const documents = new Set(FILES.filter((name) => name.endsWith('.md')).map((name) => name.replaceAll('\\', '/')));
+  return FILES.filter((name) => CITING.test(name)).flatMap((file) =>
+    [...read(file).matchAll(/(?<![\w./-])[\w.-]+(?:\/[\w.-]+)*\.md\b/g)]
+      .map(([cited]) => cited)
+      .filter((cited) => !documents.has(cited) && !documents.has(`docs/${cited}`))
+      .map((cited) => `${file}: there is no ${cited}`),
+  );
 }
 
 function read(file: string): string {

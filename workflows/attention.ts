@@ -4,7 +4,7 @@ import { condition } from '@temporalio/workflow';
 import type { ParkedStep, Resolution } from './contract.ts';
 import { reasonOf } from './failures.ts';
 
-/** Steps that could not be done and wait for a person or for their next round (saga.md, "Parked work"). */
+/** Steps that could not be done and wait for a person or for their next round (docs/operations.md, "NEEDS_ATTENTION"). */
 export class Attention {
   readonly #parked = new Map<string, ParkedStep>();
   readonly #resolutions = new Map<string, Resolution['action']>();

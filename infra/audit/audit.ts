@@ -51,7 +51,7 @@ const RECHECK_AFTER_MS = 2_000;
 const AT_EVERY_INSTANT: ReadonlySet<InvariantId> = new Set([1, 2]);
 
 /**
- * Looks whether the invariants of the design hold in the databases as they are: read-only, in one consistent snapshot
+ * Looks whether the invariants hold in the databases as they are: read-only, in one consistent snapshot
  * for each database. What looks broken is looked at again, because two databases are never seen at the same instant;
  * what a running workflow may still put right is listed apart.
  *

@@ -1,4 +1,7 @@
-/** The invariants of the design that this audit knows, by their numbers there, with what each of them states. */
+/**
+ * What must hold in the databases, by the numbers that `npm run audit` shows. 7 and 8 are kept for the bus and the views:
+ * nothing writes to those yet.
+ */
 export const INVARIANTS = {
   1: 'every snapshot is the fold of its ledger',
   2: 'no stock below zero; reserved stock, headers, reservations and ledger agree',

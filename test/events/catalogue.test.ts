@@ -13,7 +13,7 @@ const STOCK: EventData<'InventoryReserved'> = {
 };
 
 describe('the catalogue of events', () => {
-  it('holds every type of the design with the service and the aggregate that it comes from', () => {
+  it('holds every type with the service and the aggregate that it comes from', () => {
     const table = Object.entries(EVENT_TYPES).map(([type, { source, aggregate }]) => `${source}/${aggregate}/${type}`);
     const expected = [
       ...types('platform/user', 'User', ['Created', 'Updated']),

@@ -5,9 +5,8 @@ import { DATABASES } from '../../infra/config.ts';
 import { freshDatabases, query, type TestDatabases } from '../support/databases.ts';
 
 /**
- * `catalogue/<database>.txt` is the written-down promise, beside the migrations and checked against data.md: what
- * PostgreSQL itself refuses, computes and forbids. Change it by hand, together with a migration, and never to please a
- * test.
+ * `catalogue/<database>.txt` is the written-down promise, beside the migrations: what PostgreSQL itself refuses, computes
+ * and forbids. Change it by hand, together with a migration, and never to please a test.
  */
 const promised = (name: string): string =>
   readFileSync(new URL(`./catalogue/${name}.txt`, import.meta.url), 'utf8').trim();
@@ -26,7 +25,7 @@ describe('the rules that live in the databases', () => {
     });
   }
 
-  it('keeps the rules that the design names, whatever the lists above say', () => {
+  it('keeps the rules that everything rests on, whatever the lists above say', () => {
     assert.match(promised('platform'), /^inventory_snapshots: uk_inventory_location UNIQUE NULLS NOT DISTINCT/m);
     assert.match(
       promised('platform'),
