@@ -28,6 +28,7 @@ COPY package.json LICENSE ./
 COPY --from=packages /app/node_modules node_modules
 COPY --from=build /app/dist dist
 USER node
-# Every process drains on SIGTERM. Node is process 1 and starts no others, so nothing has to be reaped.
+# API, gateway and workers drain on SIGTERM, also as process 1. Commands that run once have no handlers, and the kernel keeps
+# such signals from process 1: give those an init, as docker-compose.yml does.
 STOPSIGNAL SIGTERM
 CMD ["node", "dist/api/server.js"]
