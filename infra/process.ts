@@ -14,8 +14,9 @@ const EXIT_MARGIN_MS = 10_000;
  * Runs a process to its end: reads the configuration, starts, serves until it is asked to stop, drains, exits.
  * SIGTERM, and SIGINT at a terminal, ask it to stop; so does the loss of the supervisor, which leaves no orphans.
  * Under a supervisor SIGINT and SIGHUP are left to it: Ctrl-C and a closed terminal reach the whole group, and the
- * drain has an order.
- * Exit codes: 0 after a clean stop, 1 when it could not start or drain, 130 when asked twice.
+ * drain has an order. For the same reason nothing cuts a drain short there that has begun, neither a second SIGTERM
+ * (a service manager signals the whole group) nor the end of the supervisor: a charge may be in flight.
+ * Exit codes: 0 after a clean stop, 1 when it could not start or drain, 130 when asked twice without a supervisor.
  */
 export async function runProcess(
   name: string,
@@ -28,6 +29,7 @@ export async function runProcess(
   let stopping = false;
 
   const stop = (reason: string): void => {
+    if (stopping && supervised) return; // the limit below, or the supervisor's SIGKILL, ends what does not drain
     if (stopping) process.exit(130);
     stopping = true;
     log.info({ reason }, 'stopping');
@@ -50,7 +52,8 @@ export async function runProcess(
   try {
     running = await start(config, log);
   } catch (error) {
-    log.fatal({ err: error }, 'could not start');
+    // A missing setting needs no stack: its message says what to set.
+    if (!(error instanceof ConfigError)) log.fatal({ err: error }, 'could not start');
     process.stderr.write(`${name}: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exit(1);
   }
