@@ -20,7 +20,10 @@ export type Report = (line: string) => void;
 export type MigrateOptions = Readonly<{
   /** Folder of the migrations; the database's own by default. */
   folder?: string;
-  /** Runs a migration that failed before once more. It left nothing behind unless it holds its own `commit`. */
+  /**
+   * Runs a migration that failed before once more, as its file is now. It left nothing behind unless it holds its own
+   * `commit`.
+   */
   retryFailed?: boolean;
 }>;
 
@@ -31,6 +34,7 @@ export class MigrationError extends Error {}
 export type MigrationState = Readonly<{
   pending: readonly string[];
   failed: readonly string[];
+  /** Applied, and changed since. One that failed may be corrected, so it is never among them. */
   edited: readonly string[];
 }>;
 
@@ -87,7 +91,8 @@ async function stateOf(engine: SchemaEngine, migrationsList: MigrationList): Pro
   });
   const { history } = found;
   const pending = history !== null && 'unappliedMigrationNames' in history ? history.unappliedMigrationNames : [];
-  return { pending, failed: found.failedMigrationNames, edited: found.editedMigrationNames };
+  const failed = found.failedMigrationNames;
+  return { pending, failed, edited: found.editedMigrationNames.filter((name) => !failed.includes(name)) };
 }
 
 async function apply(
@@ -109,11 +114,14 @@ async function apply(
 async function earlierFailure(name: DatabaseName, client: pg.Client): Promise<MigrationError> {
   const reasons = (await unfinished(client)).map(({ migration, logs }) => `${migration}: ${essence(logs)}`);
   return new MigrationError(
-    `${name}: a migration failed earlier. Repair its cause, then run again with --retry-failed.\n${reasons.join('\n')}`,
+    `${name}: a migration failed earlier. Repair its cause, then \`npm run migrate -- --retry-failed\`.\n${reasons.join('\n')}`,
   );
 }
 
 async function unfinished(client: pg.Client): Promise<{ migration: string; logs: string }[]> {
+  // The engine makes its table only where it may begin: not in a database that holds tables of somebody else.
+  const { rowCount } = await client.query(`select where to_regclass('_prisma_migrations') is not null`);
+  if (rowCount === 0) return [];
   const { rows } = await client.query<{ migration: string; logs: string }>(
     `select migration_name as migration, coalesce(logs, 'it was interrupted') as logs from _prisma_migrations
      where finished_at is null and rolled_back_at is null order by started_at`,

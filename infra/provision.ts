@@ -1,7 +1,7 @@
 import pg from 'pg';
 
 import type { DatabaseName } from './config.ts';
-import { migrateDatabase, type Report } from './migrate.ts';
+import { migrateDatabase, type MigrateOptions, type Report } from './migrate.ts';
 
 /** A database to provision: who owns it, and who works on it, each with the password that the role is given. */
 export type ProvisionTarget = Readonly<{ name: DatabaseName; migrationUrl: string; serviceUrl: string }>;
@@ -25,6 +25,7 @@ export class ProvisionError extends Error {}
  * their URLs, and migrates. Repeat-safe; two at once take turns.
  *
  * @param adminUrl of a superuser, or of a role that may make roles and databases, as managed servers give one
+ * @param options of every migration
  * @throws ProvisionError when the URLs do not fit together
  * @throws MigrationError when a migration fails
  */
@@ -32,6 +33,7 @@ export async function provisionServer(
   adminUrl: string,
   targets: readonly ProvisionTarget[],
   report: Report = () => undefined,
+  options: MigrateOptions = {},
 ): Promise<void> {
   const problems = targets.flatMap((target) => problemsOf(target, new URL(adminUrl)));
   if (problems.length > 0) throw new ProvisionError(problems.join('\n'));
@@ -58,7 +60,7 @@ export async function provisionServer(
         await admin.query(`create database ${admin.escapeIdentifier(database)} owner ${owner}`);
         report(`${database}: created`);
       }
-      await migrateDatabase(name, migrationUrl, report);
+      await migrateDatabase(name, migrationUrl, report, options);
     }
   });
 }

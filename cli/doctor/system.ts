@@ -45,7 +45,7 @@ async function checkDatabase(database: DatabaseName, url: string, external: bool
   try {
     const { pending, failed, edited } = await migrationState(database, url);
     const trouble = [...failed.map((one) => `${one} failed`), ...edited.map((one) => `${one} was edited`)];
-    if (trouble.length > 0) return bad(name, trouble.join(', '), `Run \`npm run migrate -- ${database}\`.`);
+    if (trouble.length > 0) return bad(name, trouble.join(', '), troubleFix(database, edited, external));
     if (pending.length > 0) {
       return problem(name, `${pending.length} migrations are pending`, `Run \`npm run migrate -- ${database}\`.`);
     }
@@ -55,6 +55,11 @@ async function checkDatabase(database: DatabaseName, url: string, external: bool
     const fix = external ? `Correct ${variable}, or start that server.` : 'Run `npm start` again.';
     return bad(name, `does not answer: ${why}`, fix);
   }
+}
+
+function troubleFix(database: DatabaseName, edited: readonly string[], external: boolean): string {
+  if (edited.length > 0) return 'Restore the file, and put the change into a new migration.';
+  return external ? `Run \`npm run migrate -- ${database} --retry-failed\`.` : 'Run `npm start` again.';
 }
 
 /** The Temporal server: the one of the environment, or the running one. */

@@ -21,6 +21,9 @@ export const MIGRATOR = 'commerce_migrator';
  * Makes the migrator, the databases and the service roles where they are missing, and migrates. Repeat-safe; two at
  * once take turns.
  *
+ * A migration that failed earlier runs once more: it left nothing behind, and nobody else could ask for it, because the
+ * migrator's password is known here alone.
+ *
  * Passwords are derived from the superuser's: nothing more has to be kept, and a restart does not change a URL.
  *
  * @param adminUrl of a superuser, with its password
@@ -38,7 +41,7 @@ export async function provisionDatabases(
     migrationUrl: urlOf(MIGRATOR, names[name]),
     serviceUrl: urlOf(serviceRole(name), names[name]),
   }));
-  await provisionServer(adminUrl, targets, report);
+  await provisionServer(adminUrl, targets, report, { retryFailed: true });
   return Object.fromEntries(targets.map(({ name, serviceUrl }) => [name, serviceUrl])) as Record<DatabaseName, string>;
 }
 

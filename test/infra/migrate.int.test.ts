@@ -82,6 +82,33 @@ describe('applying migrations', () => {
     assert.deepEqual(await migrate(), []);
   });
 
+  it('runs a failed migration as it was corrected, and never says that it had been applied', async () => {
+    await write('insert into nowhere values (1)');
+    await assert.rejects(migrate(), MigrationError);
+    await write('create table later (id integer)');
+    assert.deepEqual(await migrationState('order', url, { folder }), { pending: [], failed: [LATER], edited: [] });
+    await assert.rejects(migrate(), new RegExp(`failed earlier.*${LATER}: .*relation "nowhere"`, 's'));
+
+    assert.deepEqual(await migrate({ retryFailed: true }), [LATER]);
+    assert.deepEqual(await migrationState('order', url, { folder }), { pending: [], failed: [], edited: [] });
+    assert.deepEqual(await migrate(), []);
+    await write('select 1');
+    await assert.rejects(migrate(), new RegExp(`${LATER} was changed after it had been applied`));
+  });
+
+  it('goes on without a failed migration that was withdrawn', async () => {
+    await write('insert into nowhere values (1)');
+    await assert.rejects(migrate(), MigrationError);
+    await rm(join(folder, LATER), { recursive: true });
+    await assert.rejects(migrate(), new RegExp(`failed earlier.*--retry-failed.*${LATER}`, 's'));
+
+    const another = '20270102000000_another';
+    await write('create table another (id integer)', another);
+    assert.deepEqual(await migrate({ retryFailed: true }), [another]);
+    assert.deepEqual(await migrate(), []);
+    assert.deepEqual(await migrationState('order', url, { folder }), { pending: [], failed: [], edited: [] });
+  });
+
   it('refuses to go on when a migration was changed after it had been applied', async () => {
     await migrate();
     await write('select 1', FIRST);
@@ -95,6 +122,16 @@ describe('applying migrations', () => {
     await write(`create function odd() returns text language plpgsql as $$ ${body} $$; select odd();`);
     await migrate();
     assert.deepEqual(await query(url, 'select odd()'), [{ odd: 'a;b' }]);
+  });
+
+  it('says why it leaves a database alone that holds tables of somebody else', async () => {
+    await query(url, 'create table theirs (id integer)');
+    await assert.rejects(migrate(), (error) => {
+      assert.ok(error instanceof MigrationError);
+      assert.match(error.message, /^order: .*schema is not empty/s);
+      return true;
+    });
+    assert.deepEqual(await query(url, `select to_regclass('orders') as made`), [{ made: null }]);
   });
 
   it('says which server it cannot reach', async () => {

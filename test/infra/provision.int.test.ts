@@ -82,6 +82,25 @@ describe('provisioning a server', () => {
     assert.deepEqual(await query(views, 'select count(*)::int as n from mv_orders'), [{ n: 0 }]);
   });
 
+  it('runs a migration that failed once more, although its file was corrected since', async () => {
+    const { views } = DATABASE_NAMES;
+    await query(adminUrl, `drop database ${views} with (force)`);
+    await query(adminUrl, `create database ${views} owner commerce_migrator`);
+    const inViews = new URL(adminUrl);
+    inViews.pathname = `/${views}`;
+    await query(inViews.href, 'create domain mv_orders as integer');
+    const again = /^Error: views: migration \d+_initial failed: .*"mv_orders" already exists/;
+    await assert.rejects(provisionDatabases(adminUrl), again);
+    await assert.rejects(provisionDatabases(adminUrl), again);
+
+    await query(inViews.href, 'drop domain mv_orders');
+    // The checksum of another text: as if the file had been corrected after it had failed.
+    await query(inViews.href, "update _prisma_migrations set checksum = repeat('0', 64) where finished_at is null");
+    const urls = await provisionDatabases(adminUrl);
+    assert.deepEqual(await query(urls.views, 'select count(*)::int as n from mv_orders'), [{ n: 0 }]);
+    assert.deepEqual(await provisionDatabases(adminUrl), urls);
+  });
+
   it('refuses a superuser without a password, from which the others would be known to all', async () => {
     const url = new URL(adminUrl);
     url.password = '';
