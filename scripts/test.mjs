@@ -3,8 +3,12 @@ import { join } from 'node:path';
 
 import { ensureInstalled } from './bootstrap.mjs';
 import { RESULTS, runMocha } from './mocha.mjs';
-import { limitMsOf, plan, SUITES } from './suites.mjs';
+import { limitMsOf, plan, USAGE } from './suites.mjs';
 
+if (process.argv.slice(2).includes('--help')) {
+  console.log(USAGE);
+  process.exit();
+}
 await ensureInstalled({ quiet: true });
 // Removed first: a run that crashes must not leave the numbers of the run before.
 rmSync(join(RESULTS, 'totals.json'), { force: true });
@@ -13,7 +17,7 @@ let runs, options, filtered;
 try {
   ({ runs, options, filtered } = plan(process.argv.slice(2)));
 } catch (error) {
-  console.error(`${error.message}\nUsage: npm test -- [${SUITES.join('|')}] [test files] [mocha options]`);
+  console.error(`${error.message}\n${USAGE}`);
   process.exit(2);
 }
 

@@ -84,6 +84,21 @@ describe('the test runner', () => {
     assert.match(output, /test\/support\/skip\.ts is not a test file/);
   });
 
+  it('refuses an option it does not know, before it runs anything, and tells how it is called', async () => {
+    const { code, output } = await npmTest('--bogus');
+
+    assert.equal(code, 2);
+    assert.match(output, /^There is no option --bogus\.\nUsage: npm test -- \[unit\|int\|/);
+  });
+
+  it('tells how it is called when it is asked, also behind a suite', async () => {
+    const { code, output } = await npmTest('unit', '--help');
+
+    assert.equal(code, 0);
+    assert.match(output, /^Usage: npm test -- /);
+    assert.doesNotMatch(output, /passed/);
+  });
+
   const npmTest = (...args: string[]) =>
     runCommand(process.execPath, ['scripts/test.mjs', ...args], LIMIT_MS, { env: environment() });
   const environment = () => ({ ...process.env, TEST_RESULTS_DIR: results });

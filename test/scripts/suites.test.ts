@@ -59,6 +59,19 @@ describe('the plan of a test run', () => {
 
     assert.deepEqual(options, ['--grep', 'rounds up']);
     assert.deepEqual(runs, [{ suite: 'unit', files: ['test/domain/money.test.ts'] }]);
+    assert.deepEqual(suites.plan(['--grep=up', '-b', '-g', 'money.test.ts'], FILES).options, [
+      '--grep=up',
+      '-b',
+      '-g',
+      'money.test.ts',
+    ]);
+  });
+
+  it('refuses an option or a suite that there is not instead of running everything', () => {
+    assert.throws(() => suites.plan(['--bogus'], FILES), /There is no option --bogus/);
+    assert.throws(() => suites.plan(['unti'], FILES), /unti is neither a suite nor a test file/);
+    assert.throws(() => suites.plan(['unit', '--grep'], FILES), /--grep needs a value/);
+    assert.throws(() => suites.plan(['toString'], FILES), /toString is neither/);
   });
 
   it('refuses a file that does not exist instead of running nothing', () => {
