@@ -1,4 +1,4 @@
-import { Client, Connection, isGrpcServiceError } from '@temporalio/client';
+import { Client, Connection, isGrpcServiceError, type OperatorService } from '@temporalio/client';
 import type { SearchAttributeType } from '@temporalio/common';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import proto from '@temporalio/proto';
@@ -6,6 +6,8 @@ import proto from '@temporalio/proto';
 import type { Logger } from './log.ts';
 
 export type TemporalClient = Readonly<{ client: Client; connection: Connection; namespace: string }>;
+
+type SearchAttribute = Readonly<{ name: string; type: SearchAttributeType }>;
 
 const DEFAULT_NAMESPACE = 'default';
 
@@ -24,16 +26,22 @@ export function openTemporal(): TemporalClient {
 
 /**
  * Registers the search attributes that are missing. Repeat-safe. Where the server does not allow it (Temporal Cloud),
- * the missing ones are named in the log with what to do, and false is returned.
+ * or does not tell which it has, they are named in the log with what to do, and false is returned.
+ *
+ * @throws GrpcServiceError when the server cannot be asked at all
  */
 export async function ensureSearchAttributes(
   { connection, namespace }: Pick<TemporalClient, 'connection' | 'namespace'>,
-  wanted: readonly Readonly<{ name: string; type: SearchAttributeType }>[],
+  wanted: readonly SearchAttribute[],
   log: Logger,
 ): Promise<boolean> {
   const operator = connection.operatorService;
-  const { customAttributes } = await operator.listSearchAttributes({ namespace });
-  const missing = wanted.filter(({ name }) => customAttributes?.[name] === undefined);
+  const present = await presentAttributes(operator, namespace, log);
+  if (present === undefined) {
+    log.error(`make sure that this namespace has the search attributes ${inWords(wanted)}`);
+    return false;
+  }
+  const missing = wanted.filter(({ name }) => !present.has(name));
   if (missing.length === 0) return true;
   try {
     const searchAttributes = Object.fromEntries(missing.map(({ name, type }) => [name, INDEXED_TYPE[type]]));
@@ -41,11 +49,33 @@ export async function ensureSearchAttributes(
     return true;
   } catch (error) {
     if (!isGrpcServiceError(error)) throw error;
-    const names = missing.map(({ name, type }) => `${name} (${type})`).join(', ');
+    const names = inWords(missing);
     log.error({ err: error }, `this server does not let us add search attributes; add them by hand: ${names}`);
     return false;
   }
 }
+
+/** Names of those that the namespace has; undefined when the server does not let us look. */
+async function presentAttributes(
+  operator: OperatorService,
+  namespace: string,
+  log: Logger,
+): Promise<ReadonlySet<string> | undefined> {
+  try {
+    const { customAttributes } = await operator.listSearchAttributes({ namespace });
+    return new Set(Object.keys(customAttributes ?? {}));
+  } catch (error) {
+    if (!isGrpcServiceError(error) || !NOT_OURS_TO_ASK.includes(error.code)) throw error;
+    log.error({ err: error }, 'this server does not let us list its search attributes');
+    return undefined;
+  }
+}
+
+/** gRPC's UNIMPLEMENTED and PERMISSION_DENIED. */
+const NOT_OURS_TO_ASK: readonly number[] = [12, 7];
+
+const inWords = (attributes: readonly SearchAttribute[]): string =>
+  attributes.map(({ name, type }) => `${name} (${type})`).join(', ');
 
 const { IndexedValueType } = proto.temporal.api.enums.v1; // a CommonJS package: Node sees its default export alone
 const INDEXED_TYPE = {
