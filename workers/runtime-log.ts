@@ -24,7 +24,8 @@ function throughPino(log: Logger): TemporalLogger {
   const at = (level: LogLevel) => (message: string, meta?: LogMetadata) => {
     // The SDK names its errors `error`; pino writes message and stack of what is called `err`.
     const { error, ...rest } = meta ?? {};
-    log[LEVELS[level]]({ ...withoutBigInts(rest), ...(error !== undefined && { err: error }) }, message);
+    const shown = ONE_SIDED.test(message) ? 'debug' : LEVELS[level];
+    log[shown]({ ...withoutBigInts(rest), ...(error !== undefined && { err: error }) }, message);
   };
   return {
     log: (level, message, meta) => at(level)(message, meta),
@@ -35,6 +36,9 @@ function throughPino(log: Logger): TemporalLogger {
     error: at('ERROR'),
   };
 }
+
+/** The SDK warns of it at every start; each worker of ours runs either workflows or steps, by design. */
+const ONE_SIDED = /^No (workflows|activities) registered, not polling for /;
 
 const LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
 
