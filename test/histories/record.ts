@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -7,60 +7,53 @@ import { promisify } from 'node:util';
 
 import { Command, Option } from 'commander';
 
-import { place, PLACED_DEADLINE_MS } from '../../api/place.ts';
-import { type CartLine, type CheckoutInput, checkoutWorkflowId } from '../../domain/checkout.ts';
-import type { ErrorCode } from '../../domain/errors.ts';
-import { orderIdFor } from '../../events/ids.ts';
-import type { TemporalClient } from '../../infra/temporal.ts';
 import { historyToJson } from '../../infra/temporal-history.ts';
-import { products, stock } from '../../prisma/seed/catalogue.ts';
-import type { checkout } from '../../workflows/checkout.ts';
-import { HISTORIES, mostEventsOf, type RecordedHistory } from '../support/histories.ts';
+import {
+  CASE_NAMES,
+  type CaseName,
+  currentRelease,
+  fileOf,
+  HISTORIES,
+  MOST_EVENTS,
+  type RecordedHistory,
+} from '../support/histories.ts';
 import { quietRuntime } from '../support/quiet-runtime.ts';
 import { runningSaga } from '../support/running-saga.ts';
 import { stopServers } from '../support/servers.ts';
-import { sha256 } from '../support/shop.ts';
-
-type Case = Readonly<{ lines: () => CartLine[]; token: string; ends: ErrorCode | 'COMPLETED' }>;
+import { WorkflowBench } from '../support/workflow-bench.ts';
+import { FAKE_CASES, type FakeCaseName, playFake } from './fake-cases.ts';
+import { type Checkout, playReal, REAL_CASES, type RealCaseName } from './real-cases.ts';
 
 const ROOT = resolve(HISTORIES, '../..');
-const START_DEADLINE_MS = 120_000;
-
-const COASTERS: CartLine = { lineNo: 1, productId: '102', variantId: null, quantity: 2, locationCode: 'MAIN' };
-const CASES = {
-  paid: { lines: () => [COASTERS], token: 'tok_ok', ends: 'COMPLETED' },
-  'card-declined': { lines: () => [COASTERS], token: 'tok_declined', ends: 'PAYMENT_DECLINED' },
-  'out-of-stock': { lines: () => [COASTERS, soldOut()], token: 'tok_ok', ends: 'OUT_OF_STOCK' },
-} as const satisfies Readonly<Record<string, Case>>;
-type CaseName = keyof typeof CASES;
+const CASES = { ...REAL_CASES, ...FAKE_CASES } as const satisfies Readonly<Record<CaseName, { ends: string }>>;
 
 const command = new Command('npm run histories:record --')
-  .description('Plays checkouts on real servers and keeps their histories: every later workflow code must replay them.')
-  .addOption(new Option('--case <name...>', 'only these').choices(Object.keys(CASES)))
+  .description(
+    'Plays checkouts on a real Temporal and keeps their histories: every later workflow code must replay them. ' +
+      'Two minutes for all: two of them wait until a service was down for too long.',
+  )
+  .addOption(new Option('--case <name...>', 'only these').choices(CASE_NAMES))
   .option('--force', 'replace the files of a version that is not released yet', false)
   .addHelpText('after', '\nExample:\n  npm run histories:record -- --case paid --force')
   .parse();
-const { case: names = Object.keys(CASES) as CaseName[], force } = command.opts<{ case?: CaseName[]; force: boolean }>();
+const { case: names = CASE_NAMES, force } = command.opts<{ case?: CaseName[]; force: boolean }>();
 
-const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
-const fileOf = (name: CaseName): string => join(HISTORIES, `${name}.v${version}.json`);
+const version = currentRelease();
+const pathOf = (name: CaseName): string => join(HISTORIES, fileOf(name, version));
 await mustBeReplaceable();
 
 quietRuntime();
 try {
-  const saga = await runningSaga();
-  try {
-    for (const name of names) process.stdout.write(`${await record(name, saga.temporal)}\n`);
-  } finally {
-    await saga.close();
-  }
+  // One after the other: both have workers on the same task queues.
+  await recordReal(names.filter((name) => name in REAL_CASES) as RealCaseName[]);
+  await recordFake(names.filter((name) => name in FAKE_CASES) as FakeCaseName[]);
 } finally {
   await stopServers();
 }
 
 /** A recorded history is a promise to sagas that run somewhere: it is never replaced once its version is out. */
 async function mustBeReplaceable(): Promise<void> {
-  const there = names.map(fileOf).filter((file) => existsSync(file));
+  const there = names.map(pathOf).filter((file) => existsSync(file));
   if (there.length === 0) return;
   const { stdout } = await promisify(execFile)('git', ['tag', '--list', `v${version}`], { cwd: ROOT });
   const files = there.join(', ');
@@ -68,44 +61,45 @@ async function mustBeReplaceable(): Promise<void> {
   if (!force) command.error(`already recorded; --force replaces it: ${files}`);
 }
 
-async function record(name: CaseName, temporal: TemporalClient): Promise<string> {
-  const { lines, token, ends } = CASES[name];
-  const orderId = orderIdFor('/v1/checkouts', '1', `history of ${name}`);
-  const input: CheckoutInput = {
-    orderId,
-    customerId: '1',
-    requestHash: sha256(name),
-    lines: lines(),
-    payment: { method: 'card', token },
-    expectedTotal: null,
-    startDeadline: new Date(Date.now() + START_DEADLINE_MS).toISOString(),
-  };
-  await place(temporal, input, PLACED_DEADLINE_MS);
-  const handle = temporal.client.workflow.getHandle<typeof checkout>(checkoutWorkflowId(orderId));
+async function recordReal(wanted: readonly RealCaseName[]): Promise<void> {
+  if (wanted.length === 0) return;
+  const saga = await runningSaga();
+  try {
+    for (const name of wanted) await record(name, await playReal(name, saga.temporal));
+  } finally {
+    await saga.close();
+  }
+}
+
+/** All at once: those that wait, wait together. */
+async function recordFake(wanted: readonly FakeCaseName[]): Promise<void> {
+  if (wanted.length === 0) return;
+  const bench = await WorkflowBench.onDevServer();
+  try {
+    await Promise.all(wanted.map(async (name) => record(name, await playFake(name, bench))));
+  } finally {
+    await bench.close();
+  }
+}
+
+async function record(name: CaseName, handle: Checkout): Promise<void> {
+  const { ends } = CASES[name];
   const { code, status } = await handle.result();
   if ((code ?? status) !== ends) throw new Error(`${name} ended with ${code ?? status} instead of ${ends}`);
 
   const history = withoutMachine(historyToJson(await handle.fetchHistory()));
   const count = history.events.length;
-  const most = mostEventsOf(history);
+  const most = MOST_EVENTS[name];
   if (count > most) throw new Error(`${name} has ${count} events, more than ${most}`);
-  await writeFile(fileOf(name), `${JSON.stringify(history, null, 2)}\n`);
-  return `${name}.v${version}.json: ${count} events`;
+  await writeFile(pathOf(name), `${JSON.stringify(history, null, 2)}\n`);
+  process.stdout.write(`${fileOf(name, version)}: ${count} events\n`);
 }
 
 /** Worker identities and stack traces name the host and the folder; replaying needs neither. */
 function withoutMachine(history: unknown): RecordedHistory {
   const text = JSON.stringify(history)
     .replaceAll(`${process.pid}@${hostname()}`, 'recorder')
+    .replaceAll(`file://${ROOT}/`, '')
     .replaceAll(`${ROOT}/`, '');
   return JSON.parse(text) as RecordedHistory;
-}
-
-/** A line that asks for one more than the seed has. */
-function soldOut(): CartLine {
-  const onSale = products().filter(({ status, currency }) => status === 'ACTIVE' && currency === 'KRW');
-  const scarce = stock(onSale).find(({ available, variantId }) => variantId === null && available < 100);
-  if (scarce === undefined) throw new Error('everything in the seed is plentiful');
-  const { productId, available, locationCode } = scarce;
-  return { lineNo: 2, productId: String(productId), variantId: null, quantity: available + 1, locationCode };
 }
