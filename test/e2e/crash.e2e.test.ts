@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { checkoutWorkflowId } from '../../domain/checkout.ts';
 import { type Child, startChild } from '../support/child.ts';
 import { eventually } from '../support/eventually.ts';
-import { factsOf, leakedStock } from '../support/saga-facts.ts';
+import { abandonedReservations, factsOf, leakedStock } from '../support/saga-facts.ts';
 import { startSystem, type TestSystem } from '../support/system.ts';
 import { tcpProxy } from '../support/tcp-proxy.ts';
 
@@ -34,6 +34,7 @@ describe('a checkout whose servers are killed', function () {
     );
     assert.equal(gateway.length, 1, 'one charge');
     assert.deepEqual(await leakedStock(system), []);
+    assert.deepEqual(await abandonedReservations(system), []);
   };
   /** Kills the worker, lets a new one finish the order, and stops it. */
   const replaceWorker = async (killed: Child, orderId: string): Promise<void> => {
@@ -125,6 +126,23 @@ describe('a checkout whose servers are killed', function () {
     const orderIds = await Promise.all(Array.from({ length: 10 }, place));
     await system.crashTemporal();
     for (const orderId of orderIds) await completes(orderId);
+    assert.equal(await worker.stop(), 0);
+  });
+
+  it('leaves stock that nobody will free only when somebody ends its workflow by force, which is noticed', async () => {
+    const worker = await system.startWorkers();
+    await system.fault({ route: 'confirm', times: 1, kind: 'hold', ms: 60_000 });
+    const orderId = await place();
+    await eventually('the gateway has charged', async () => {
+      const { gateway } = await factsOf(system, orderId);
+      return gateway.length > 0 ? gateway : undefined;
+    });
+    assert.equal((await factsOf(system, orderId)).header, 'RESERVED');
+    assert.deepEqual(await abandonedReservations(system), []);
+
+    await system.temporal.workflow.getHandle(checkoutWorkflowId(orderId)).terminate();
+    assert.deepEqual(await abandonedReservations(system), [orderId]);
+    await system.clearFaults();
     assert.equal(await worker.stop(), 0);
   });
 });

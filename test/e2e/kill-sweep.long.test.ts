@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { checkoutWorkflowId } from '../../domain/checkout.ts';
 import type { Child } from '../support/child.ts';
 import { eventually } from '../support/eventually.ts';
-import { factsOf, leakedStock } from '../support/saga-facts.ts';
+import { abandonedReservations, factsOf, leakedStock } from '../support/saga-facts.ts';
 import { startSystem, type TestSystem } from '../support/system.ts';
 
 /** A paid checkout has fewer than 45 events; every third boundary is killed at, from the first task to the last. */
@@ -70,6 +70,7 @@ describe('checkouts whose worker is killed again and again', function () {
       assert.deepEqual(seen, expected, `${orderId} paid with ${token}`);
     }
     assert.deepEqual(await leakedStock(system), []);
+    assert.deepEqual(await abandonedReservations(system), []);
     assert.equal(await worker.stop(), 0);
   });
 });

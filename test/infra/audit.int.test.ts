@@ -205,9 +205,12 @@ describe('the audit', function () {
     }
     const named = [nameless, elsewhere].map(({ paymentId }) => `5 payment ${paymentId}`);
     assert.deepEqual(await broken(), named.sort());
-    const is = Object.fromEntries(newIn(await shop.audit()).map((one) => [one.orderId, one.is]));
-    assert.match(is[nameless.orderId] ?? '', /^captured \d+ KRW, refunded 0 at provider simulated, without its id$/);
-    assert.match(is[elsewhere.orderId] ?? '', /at provider other, charge \S+$/);
+    const is = new Map(newIn(await shop.audit()).map((one) => [one.orderId, one.is]));
+    assert.match(
+      is.get(nameless.orderId) ?? '',
+      /^captured \d+ KRW, refunded 0 at provider simulated, without its id$/,
+    );
+    assert.match(is.get(elsewhere.orderId) ?? '', /at provider other, charge \S+$/);
   });
 
   it('5: names a charge too when the payment with its id is one of another provider', async () => {
