@@ -1,18 +1,17 @@
 import { type Request, type Response, Router } from 'express';
 import { z } from 'zod';
 
-import { storedAnswer } from '../activities/inventory/stored-answer.ts';
-import { type OrderView, readOrder } from '../activities/orders/read.ts';
-import type { CheckoutInput, PlacedAnswer } from '../domain/checkout.ts';
+import type { OrderView } from '../activities/orders/read.ts';
+import type { CheckoutInput } from '../domain/checkout.ts';
 import { CheckoutError, type Refusal } from '../domain/errors.ts';
 import { orderIdFor } from '../events/ids.ts';
-import type { Databases } from '../infra/databases.ts';
+import { answerOf } from './answers.ts';
 import { callerOf, only } from './auth.ts';
 import { jsonBody } from './body.ts';
 import type { ApiDeps } from './deps.ts';
-import { endOfClosed, hasStarted, waitForEnd } from './follow.ts';
-import { isOutage, READ_LIMIT_MS, within } from './outage.ts';
-import { PLACED_DEADLINE_MS, placeSoon, type Placing, startOnly } from './place.ts';
+import { waitForEnd } from './follow.ts';
+import { findOrder } from './order-for.ts';
+import { isOutage } from './outage.ts';
 import { presentOrder, presentPlaced, sendPending } from './present.ts';
 import { notAllowed, sendRefusal } from './problem.ts';
 import {
@@ -20,7 +19,6 @@ import {
   idempotencyKeyOf,
   locationCode,
   parsed,
-  type Preference,
   preferenceApplied,
   preferenceOf,
   requestHashOf,
@@ -63,67 +61,18 @@ export function checkoutRoutes(deps: ApiDeps): Router {
       if (applied !== undefined) res.set('Preference-Applied', applied);
 
       const since = Date.now();
-      const stored = await recordedOrStarted(deps, input);
-      const answer = stored ?? (await newAnswer(deps, input, preference, since));
+      const { answer, replayed } = await answerOf(deps, input, preference, since);
+      if (replayed) res.set('Idempotent-Replayed', 'true');
       if (answer === 'started') return sendPending(res, input.orderId, deps.links);
-      if (answer.requestHash !== input.requestHash) {
-        throw new CheckoutError('IDEMPOTENCY_KEY_REUSED', 'this key belongs to another request');
-      }
-      if (stored !== undefined) res.set('Idempotent-Replayed', 'true');
       if ('refusal' in answer) return sendRefusal(res, withProducts(answer.refusal, input), input.orderId);
 
-      const status = stored === undefined ? 201 : 200;
+      const status = replayed ? 200 : 201;
       if (typeof preference === 'object') {
         return sendEnd(res, deps, input, { status, untilMs: since + preference.waitSeconds * 1_000 });
       }
       res.status(201).location(`/v1/orders/${input.orderId}`).json(presentPlaced(answer.order, deps.links));
     })
     .all(ROUTE, notAllowed('POST'));
-}
-
-/** What was answered before, if the order it speaks of was really made: an outage may have come between. */
-function recordedAnswer({ databases }: ApiDeps, input: CheckoutInput): Promise<PlacedAnswer | undefined> {
-  const read = async (): Promise<PlacedAnswer | undefined> => {
-    const stored = await storedAnswer(databases.platform, input.orderId);
-    if (stored === undefined || 'refusal' in stored || stored.requestHash !== input.requestHash) return stored;
-    const order = await readOrder(databases.order, input);
-    return order === undefined ? undefined : stored;
-  };
-  return within(READ_LIMIT_MS, read());
-}
-
-/** The same; where the record cannot be read, Temporal may still know that this request is not the first one. */
-async function recordedOrStarted(deps: ApiDeps, input: CheckoutInput): Promise<PlacedAnswer | 'started' | undefined> {
-  try {
-    return await recordedAnswer(deps, input);
-  } catch (error) {
-    if (isOutage(error) && (await hasStarted(deps.temporal, input))) return 'started';
-    throw error;
-  }
-}
-
-async function newAnswer(
-  deps: ApiDeps,
-  input: CheckoutInput,
-  preference: Preference,
-  since: number,
-): Promise<Exclude<Placing, 'closed'>> {
-  const answer = await startAs(deps, input, preference, since);
-  if (answer !== 'closed') return answer;
-  // It ended between our look at the record and the start, or it left no answer on record.
-  const { requestHash, orderId } = input;
-  try {
-    return (await recordedAnswer(deps, input)) ?? { requestHash, refusal: await endOfClosed(deps.temporal, orderId) };
-  } catch (error) {
-    if (isOutage(error)) return 'started'; // how it ended will be told later; "try again" would be a lie now
-    throw error;
-  }
-}
-
-function startAs({ temporal }: ApiDeps, input: CheckoutInput, preference: Preference, since: number): Promise<Placing> {
-  if (preference === 'respond-async') return startOnly(temporal, input);
-  const patienceMs = preference === 'placed' ? PLACED_DEADLINE_MS : preference.waitSeconds * 1_000;
-  return placeSoon(temporal, input, Math.min(patienceMs, PLACED_DEADLINE_MS) - (Date.now() - since));
 }
 
 /** Answers with the order as it ended, 402 where payment was declined, or 202 when it is not over in time. */
@@ -134,7 +83,7 @@ async function sendEnd(
   { status, untilMs }: Readonly<{ status: 200 | 201; untilMs: number }>,
 ): Promise<void> {
   await waitForEnd(temporal, input.orderId, untilMs - Date.now());
-  const order = await orderIfReadable(databases.order, input);
+  const order = await orderIfReadable(databases, input);
   if (order === undefined || order.status === 'PENDING') return sendPending(res, input.orderId, links);
   if (order.failure?.code === 'PAYMENT_DECLINED') {
     return sendRefusal(res, { code: 'PAYMENT_DECLINED', message: order.failure.message }, input.orderId);
@@ -143,9 +92,9 @@ async function sendEnd(
 }
 
 /** Undefined also while its database is away: the order is placed, and a 503 would say that it is not. */
-async function orderIfReadable(orders: Databases['order'], input: CheckoutInput): Promise<OrderView | undefined> {
+async function orderIfReadable(databases: ApiDeps['databases'], input: CheckoutInput): Promise<OrderView | undefined> {
   try {
-    return await within(READ_LIMIT_MS, readOrder(orders, input));
+    return await findOrder(databases, input);
   } catch (error) {
     if (isOutage(error)) return undefined;
     throw error;

@@ -11,16 +11,24 @@ import { CheckoutError, isErrorCode, type Refusal } from '../domain/errors.ts';
 import type { TemporalClient } from '../infra/temporal.ts';
 import type { checkout } from '../workflows/checkout.ts';
 import { cancelUpdate, SEARCH_ATTRIBUTES } from '../workflows/contract.ts';
-import { isOutage, Unavailable } from './outage.ts';
+import { isOutage, isTemporalError, Unavailable } from './outage.ts';
 
 const CANCEL_DEADLINE_MS = 10_000;
 const DESCRIBE_DEADLINE_MS = 2_000;
+/**
+ * One id for every cancel of a checkout: a repeat joins the first one. Temporal lets a workflow have ten updates at a
+ * time and two thousand in all; whoever used them up would lock out the operator's `resolve`.
+ */
+const CANCEL_ID = 'cancel';
 
 /** Memo of a checkout: the hash of the request that started it. */
 export const REQUEST_HASH = 'requestHash';
 
 const handleOf = ({ client }: TemporalClient, orderId: string) =>
   client.workflow.getHandle<typeof checkout>(checkoutWorkflowId(orderId));
+
+const describe = (temporal: TemporalClient, orderId: string) =>
+  temporal.client.withDeadline(Date.now() + DESCRIBE_DEADLINE_MS, () => handleOf(temporal, orderId).describe());
 
 /**
  * Waits until the checkout is over, at most `limitMs` milliseconds. What became of it is in the order: a checkout that
@@ -31,7 +39,7 @@ export async function waitForEnd(temporal: TemporalClient, orderId: string, limi
     await temporal.client.withDeadline(Date.now() + limitMs, () => handleOf(temporal, orderId).result());
   } catch (error) {
     const known = error instanceof WorkflowFailedError || error instanceof WorkflowNotFoundError;
-    if (!known && !isGrpcDeadlineError(error) && !isOutage(error)) throw error;
+    if (!known && !isGrpcDeadlineError(error) && !isOutage(error) && !isTemporalError(error)) throw error;
   }
 }
 
@@ -59,8 +67,7 @@ export async function isUnderWay(
   { orderId, customerId }: Readonly<{ orderId: string; customerId: string | null }>,
 ): Promise<boolean> {
   try {
-    const deadline = Date.now() + DESCRIBE_DEADLINE_MS;
-    const found = await temporal.client.withDeadline(deadline, () => handleOf(temporal, orderId).describe());
+    const found = await describe(temporal, orderId);
     const owner = found.typedSearchAttributes.get(SEARCH_ATTRIBUTES.customerId);
     return found.status.name === 'RUNNING' && (customerId === null || owner === customerId);
   } catch (error) {
@@ -80,8 +87,7 @@ export async function hasStarted(
   { orderId, requestHash }: Readonly<{ orderId: string; requestHash: string }>,
 ): Promise<boolean> {
   try {
-    const deadline = Date.now() + DESCRIBE_DEADLINE_MS;
-    const { memo } = await temporal.client.withDeadline(deadline, () => handleOf(temporal, orderId).describe());
+    const { memo } = await describe(temporal, orderId);
     const first = memo?.[REQUEST_HASH] ?? requestHash;
     if (first === requestHash) return true;
   } catch (error) {
@@ -89,6 +95,23 @@ export async function hasStarted(
     throw isOutage(error) ? new Unavailable(undefined, { cause: error }) : error;
   }
   throw new CheckoutError('IDEMPOTENCY_KEY_REUSED', 'this key belongs to another request');
+}
+
+/**
+ * For a request that was joined to a checkout which could not say whose it is, because no worker was there or it is
+ * over. Where Temporal cannot tell either, the request counts as the same: it may well have started the checkout.
+ *
+ * @throws CheckoutError IDEMPOTENCY_KEY_REUSED when another request started it
+ */
+export async function refuseReusedKey(
+  temporal: TemporalClient,
+  request: Readonly<{ orderId: string; requestHash: string }>,
+): Promise<void> {
+  try {
+    await hasStarted(temporal, request);
+  } catch (error) {
+    if (!isOutage(error) && !isTemporalError(error)) throw error;
+  }
 }
 
 /**
@@ -104,7 +127,12 @@ export async function cancelCheckout(
 ): Promise<'CANCELLED' | 'CANCELLING' | 'CLOSED'> {
   try {
     const deadline = Date.now() + CANCEL_DEADLINE_MS;
-    return await temporal.client.withDeadline(deadline, () => handleOf(temporal, orderId).executeUpdate(cancelUpdate));
+    const answer = await temporal.client.withDeadline(deadline, () =>
+      handleOf(temporal, orderId).executeUpdate(cancelUpdate, { updateId: CANCEL_ID }),
+    );
+    if (answer === 'CANCELLED') return answer;
+    // A repeat gets the first answer, which was "not yet", also when the checkout is over.
+    return (await describe(temporal, orderId)).status.name === 'RUNNING' ? answer : 'CLOSED';
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return 'CLOSED';
     if (error instanceof WorkflowUpdateFailedError) {

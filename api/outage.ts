@@ -43,6 +43,12 @@ export function isOutage(error: unknown): boolean {
   return false;
 }
 
+/** True for every error of a call to Temporal, whatever its code: the server may have acted before it gave up. */
+export function isTemporalError(error: unknown): boolean {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  return isGrpcServiceError(cause);
+}
+
 /**
  * What Prisma's driver adapter says. Prisma has no code of its own for most errors of PostgreSQL and puts what the
  * adapter said below `meta`, not below `cause`.

@@ -15,7 +15,7 @@ import type { TemporalClient } from '../infra/temporal.ts';
 import type { checkout } from '../workflows/checkout.ts';
 import { CHECKOUT_WORKFLOW, placedUpdate, QUEUES, SEARCH_ATTRIBUTES } from '../workflows/contract.ts';
 import { REQUEST_HASH } from './follow.ts';
-import { isOutage, Unavailable } from './outage.ts';
+import { isOutage, isTemporalError, Unavailable } from './outage.ts';
 
 /** How long a request waits for the placed answer, milliseconds. */
 export const PLACED_DEADLINE_MS = 10_000;
@@ -72,8 +72,7 @@ export async function placeSoon(temporal: TemporalClient, input: CheckoutInput, 
  */
 export async function startOnly(temporal: TemporalClient, input: CheckoutInput): Promise<Placing> {
   const soon = await placeSoon(temporal, input, HASH_DEADLINE_MS);
-  if (typeof soon === 'string') return soon;
-  return soon.requestHash === input.requestHash ? 'started' : soon;
+  return typeof soon === 'string' ? soon : 'started';
 }
 
 async function startingWith<T>(start: () => Promise<T>): Promise<T | 'started' | 'closed'> {
@@ -84,7 +83,8 @@ async function startingWith<T>(start: () => Promise<T>): Promise<T | 'started' |
       return 'closed';
     if (error instanceof WorkflowUpdateFailedError) return refusedUpdate(error);
     if (certainlyNotStarted(error)) throw new Unavailable('checkouts cannot be started now', { cause: error });
-    if (isOutage(error)) return 'started';
+    // Whatever else the server said, such as INTERNAL, it may have said after it had stored the checkout.
+    if (isOutage(error) || isTemporalError(error)) return 'started';
     throw error;
   }
 }

@@ -1,12 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import type { Random } from './random.ts';
 import type { Answer, Shelf, Shop } from './shop.ts';
 
 /** Longest that one order may take to end: the gateway may hang for some of its time-outs. Milliseconds. */
 const END_LIMIT_MS = 180_000;
-const REPLAY_ATTEMPTS = 25;
-const REPLAY_PAUSE_MS = 200;
 const MORE_THAN_ANY_SHELF = 999;
 
 /** What one shopper needs. `key` is new for every shopper. */
@@ -88,19 +84,10 @@ async function buyTwice(visit: Visit): Promise<Seen> {
   const click = () => visit.shop.buy(visit.token, visit.key, body);
   const { answer: both, placedMs } = await timed(() => Promise.all([click(), click()]));
   const { seen, link } = await ending(visit, both[0]);
-  const later = await clickUntilReplayed(click);
+  const later = await click();
   const ids = new Set([...both, later].map(({ body: { orderId } }) => orderId));
   if (ids.size > 1) return { placedMs, seen: `${ids.size} orders`, link };
   return { placedMs, seen: later.replayed ? `one order, ${seen}` : 'not marked as replayed', link };
-}
-
-/** An order is paid a moment before its stock is committed; from then on the answer comes from the record. */
-async function clickUntilReplayed(click: () => Promise<Answer>): Promise<Answer> {
-  for (let attempt = 1; ; attempt++) {
-    const answer = await click();
-    if (answer.replayed || attempt === REPLAY_ATTEMPTS) return answer;
-    await sleep(REPLAY_PAUSE_MS);
-  }
 }
 
 async function buyNonsense(visit: Visit): Promise<Seen> {

@@ -71,6 +71,17 @@ describe('placing an order over HTTP', function () {
     assert.equal(new Set(answers.map(({ body }) => String(body['orderId']))).size, 1);
   });
 
+  it('marks a repeat as such also while the order is still being paid', async () => {
+    const order = { key: randomUUID(), token: 'tok_slow' };
+    const first = await buy(order);
+    const again = await buy(order);
+    const { body } = await system.shop.order(String(first.body['orderId']));
+    assert.equal(body['status'], 'PENDING', 'it was paid too early to show anything');
+    assert.deepEqual([first.status, first.headers.get('idempotent-replayed')], [201, null]);
+    assert.deepEqual([again.status, again.headers.get('idempotent-replayed')], [201, 'true']);
+    assert.deepEqual(again.body, first.body);
+  });
+
   it('refuses another body under the same key, while the first runs and after its end', async () => {
     const key = randomUUID();
     const first = await buy({ key, token: 'tok_slow' });
@@ -141,7 +152,7 @@ describe('placing an order over HTTP', function () {
     const first = await get(path);
     const etag = first.headers.get('etag') ?? '';
     const order = (await first.json()) as { version: number; history: unknown[] };
-    assert.equal(etag, `"${order.version}"`);
+    assert.equal(etag, `"${order.version}-${order.history.length}"`);
     assert.ok(order.history.length >= 2);
     const unchanged = await get(path, { 'if-none-match': etag });
     assert.deepEqual([unchanged.status, await unchanged.text()], [304, '']);

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+
+import { orderActivities } from '../../activities/orders/activities.ts';
+import { checkoutInput, reservationOf } from '../support/shop.ts';
+import { type OpenApi, openApi } from './open-api.ts';
+
+type Shown = Readonly<{ version: number; history: readonly Readonly<{ actor: string; reason: string }>[] }>;
+
+/** No checkout runs here: the order is made by the steps of the order service, and read over HTTP. */
+describe('the history of an order', function () {
+  this.timeout(60_000);
+  let api: OpenApi;
+  let orderId: string;
+  before(async () => {
+    api = await openApi('127.0.0.1:1');
+    const input = checkoutInput('1', []);
+    orderId = input.orderId;
+    await orderActivities({ order: api.order }).createOrder({ ...input, reservation: reservationOf(2) });
+  });
+  after(() => api.close());
+
+  const look = async (token: string, etag?: string) => {
+    const test = api.http.get(`/v1/orders/${orderId}`).set('Authorization', `Bearer ${token}`);
+    const res = await (etag === undefined ? test : test.set('If-None-Match', etag));
+    return { status: res.status, etag: String(res.headers['etag']), order: res.body as Shown };
+  };
+
+  it('keeps the notes of operators from the customer, and a note changes the ETag of those who see it', async () => {
+    const { customer, admin } = api.tokens;
+    const before = { customer: await look(customer), admin: await look(admin) };
+    const steps = ['releaseStock'];
+    const note = { orderId, resolutionId: randomUUID(), steps, action: 'retry', reason: 'asked the bank', by: '7' };
+    await orderActivities({ order: api.order }).recordResolution(note);
+
+    const seen = await look(admin, before.admin.etag);
+    assert.equal(seen.status, 200, 'the administrator was told that nothing has changed');
+    assert.notEqual(seen.etag, before.admin.etag);
+    assert.equal(seen.order.version, before.admin.order.version);
+    assert.deepEqual(
+      seen.order.history.map(({ actor }) => actor),
+      ['checkout', 'operator:7'],
+    );
+    assert.deepEqual(await look(customer), before.customer);
+    assert.doesNotMatch(JSON.stringify((await look(customer)).order), /operator|bank/);
+    assert.equal((await look(customer, before.customer.etag)).status, 304);
+  });
+});
