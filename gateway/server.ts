@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 
+import { Command } from 'commander';
+
 import { databaseUrl } from '../infra/config.ts';
 import { openGateway } from '../infra/databases.ts';
 import { runProcess } from '../infra/process.ts';
@@ -11,6 +13,9 @@ const DEFAULT_PORT = 4242;
 /** What a call in flight may still take at the end, milliseconds. A held or hanging one is cut then. */
 const DRAIN_MS = 1_000;
 
+new Command('npm run gateway --')
+  .description('Runs the simulated payment gateway. Its settings are in the environment; see README.md.')
+  .parse();
 await runProcess('gateway', async (config, log) => {
   const gateway = openGateway(databaseUrl(config, 'gateway'), { poolSize: config.databasePoolSize });
   await releaseClaims(gateway);

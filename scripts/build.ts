@@ -9,7 +9,12 @@ import { runCommand } from '../infra/embedded/child.ts';
 
 const COMPILE_LIMIT_MS = 5 * 60_000;
 
-const [folder = 'dist'] = process.argv.slice(2);
+const [folder = 'dist', ...more] = process.argv.slice(2);
+if (folder === '--help') {
+  process.stdout.write('Usage: npm run build -- [folder]\nCompiles to dist/, or to a folder that is not there yet.\n');
+  process.exit();
+}
+if (folder.startsWith('-') || more.length > 0) fail('Usage: npm run build -- [folder]');
 const out = resolve(folder);
 if (out === resolve('dist')) rmSync(out, { recursive: true, force: true });
 else if (existsSync(out)) fail(`${folder} is there already: name a folder that is not.`);

@@ -6,6 +6,11 @@ import { ensureInstalled } from './bootstrap.mjs';
 const CHECKS = ['format:check', 'docs:check', 'boundaries', 'typecheck', 'unused', 'lint'];
 const LIMIT_MS = 10 * 60_000;
 
+const [argument] = process.argv.slice(2);
+if (argument !== undefined) {
+  console.log(`Usage: npm run check\nRuns ${CHECKS.join(', ')}; each is a command of its own, which takes options.`);
+  process.exit(argument === '--help' ? 0 : 2);
+}
 await ensureInstalled({ quiet: true });
 const failed = [];
 for (const name of CHECKS) {

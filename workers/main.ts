@@ -2,7 +2,7 @@ import { NativeConnection, Runtime } from '@temporalio/worker';
 import { Command, Option } from 'commander';
 import pRetry from 'p-retry';
 
-import type { Config } from '../infra/config.ts';
+import { type Config, databaseUrl } from '../infra/config.ts';
 import type { Logger } from '../infra/log.ts';
 import { type Running, runProcess } from '../infra/process.ts';
 import { ensureSearchAttributes, openTemporal, temporalSettings } from '../infra/temporal.ts';
@@ -10,7 +10,7 @@ import { SEARCH_ATTRIBUTES } from '../workflows/contract.ts';
 import { openCheckoutWorker } from './checkout-worker.ts';
 import { openInventoryWorker } from './inventory-worker.ts';
 import { openOrderWorker } from './order-worker.ts';
-import { openPaymentWorker } from './payment-worker.ts';
+import { gatewayUrl, openPaymentWorker } from './payment-worker.ts';
 import { runtimeOptions } from './runtime-log.ts';
 import type { OpenWorker, WorkerContext } from './temporal-worker.ts';
 
@@ -21,6 +21,17 @@ const WORKERS = {
   'payment-worker': openPaymentWorker,
 } as const satisfies Record<string, (context: WorkerContext) => Promise<OpenWorker>>;
 type WorkerName = keyof typeof WORKERS;
+
+/** What each cannot do without. It is looked at first: a missing setting must not wait for Temporal to answer. */
+const NEEDS: Readonly<Record<WorkerName, (config: Config) => void>> = {
+  'checkout-worker': () => undefined,
+  'inventory-worker': (config) => void databaseUrl(config, 'platform'),
+  'order-worker': (config) => void databaseUrl(config, 'order'),
+  'payment-worker': (config) => {
+    databaseUrl(config, 'payment');
+    gatewayUrl(config);
+  },
+};
 
 /** Connecting is tried again, because a server that has just started may refuse the first calls. */
 const CONNECT_RETRIES = 8;
@@ -43,6 +54,7 @@ function chosen(names: readonly string[]): readonly WorkerName[] {
 }
 
 async function openWorkers(config: Config, log: Logger, names: readonly WorkerName[]): Promise<Running> {
+  for (const name of names) NEEDS[name](config);
   Runtime.install(runtimeOptions(log));
   const { connectionOptions, namespace } = temporalSettings();
   const connection = await pRetry(() => NativeConnection.connect(connectionOptions), { retries: CONNECT_RETRIES });

@@ -17,7 +17,8 @@ export async function openPaymentWorker(context: WorkerContext): Promise<OpenWor
   return { worker, close: () => payment.$disconnect() };
 }
 
-function gatewayUrl({ gatewayUrl: url }: Config): string {
+/** @throws ConfigError saying which variable to set */
+export function gatewayUrl({ gatewayUrl: url }: Config): string {
   if (url !== undefined) return url;
   throw new ConfigError('GATEWAY_URL is not set. Set it, for example GATEWAY_URL=http://127.0.0.1:4242.');
 }

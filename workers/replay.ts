@@ -82,6 +82,12 @@ async function fromServer(workflowIds: readonly string[]): Promise<Named[]> {
   const config = readConfig();
   const overrideEnvVars = temporalEnvironment(config, findEndpoints(config.dataDir));
   const { connectionOptions, namespace } = loadClientConnectConfig(overrideEnvVars && { overrideEnvVars });
+  const { address } = connectionOptions;
+  if (address === undefined) {
+    // the SDK would ask 127.0.0.1:7233, whoever's server that is
+    const line = `Nothing is running on ${config.dataDir}: run \`npm start\`, or set TEMPORAL_ADDRESS.`;
+    return command.error(line, { exitCode: 2 });
+  }
   const connection = Connection.lazy(connectionOptions);
   const { workflow } = new Client({ connection, namespace: namespace ?? 'default' });
   try {
@@ -91,7 +97,6 @@ async function fromServer(workflowIds: readonly string[]): Promise<Named[]> {
     }
     return histories;
   } catch (error) {
-    const address = connectionOptions.address ?? '127.0.0.1:7233';
     const reason = error instanceof Error ? firstLine(error.message) : String(error);
     return command.error(`no history from Temporal at ${address}: ${reason}`, { exitCode: 2 });
   } finally {

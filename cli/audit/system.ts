@@ -3,6 +3,7 @@ import { loadClientConnectConfig } from '@temporalio/envconfig';
 
 import { audit, type Audited } from '../../infra/audit/audit.ts';
 import type { InvariantId } from '../../infra/audit/finding.ts';
+import { CannotLook } from '../../infra/audit/snapshot.ts';
 import { temporalWorkflows } from '../../infra/audit/workflows.ts';
 import type { Config } from '../../infra/config.ts';
 import { findEndpoints, temporalEnvironment, withEndpoints } from '../../infra/endpoints.ts';
@@ -17,7 +18,7 @@ export type SystemAuditOptions = Readonly<{
 /**
  * Audits the system that the environment names, or else the one that `npm start` runs.
  *
- * @throws CannotLook when a database, the gateway or Temporal cannot be reached
+ * @throws CannotLook when a database, the gateway or Temporal cannot be reached, or nobody says where Temporal is
  */
 export async function auditSystem(given: Config, options: SystemAuditOptions = {}): Promise<Audited> {
   const running = findEndpoints(given.dataDir);
@@ -29,9 +30,15 @@ export async function auditSystem(given: Config, options: SystemAuditOptions = {
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig(
     variables === undefined ? {} : { overrideEnvVars: variables },
   );
+  const { address } = connectionOptions;
+  // The SDK would ask 127.0.0.1:7233, whoever's server that is, and every order would look abandoned.
+  if (address === undefined) {
+    throw new CannotLook(
+      `Nothing is running on ${given.dataDir}: run \`npm start\`, or set TEMPORAL_ADDRESS (or use --no-temporal).`,
+    );
+  }
   const connection = Connection.lazy(connectionOptions);
   try {
-    const address = connectionOptions.address ?? '127.0.0.1:7233';
     const workflows = temporalWorkflows(new Client({ connection, namespace }), address);
     return await audit({ urls, gatewayUrl, workflows }, rest);
   } finally {
