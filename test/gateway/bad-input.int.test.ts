@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { gzipSync } from 'node:zlib';
 
-import { freshDatabases, type TestDatabases } from '../support/databases.ts';
-import { call, callsOf, type ListeningGateway, listenInProcess, won } from './running-gateway.ts';
+import { call, type FreshGateway, freshGateway, won } from './running-gateway.ts';
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 const amount = won(1_000);
@@ -29,14 +28,12 @@ const BAD_PREPARES: readonly (readonly [string, string])[] = [
 
 describe('bad input at the simulated gateway', function () {
   this.timeout(60_000);
-  let databases: TestDatabases;
-  let gateway: ListeningGateway;
-  let calls: ReturnType<typeof callsOf>;
+  let gateway: FreshGateway;
+  let calls: FreshGateway['calls'];
 
   before(async () => {
-    databases = await freshDatabases();
-    gateway = await listenInProcess(databases.urls.gateway);
-    calls = callsOf(gateway.url);
+    gateway = await freshGateway();
+    ({ calls } = gateway);
   });
   afterEach(async () => {
     assert.deepEqual(
@@ -48,10 +45,7 @@ describe('bad input at the simulated gateway', function () {
       'nothing may be written',
     );
   });
-  after(async () => {
-    await gateway.close();
-    await databases.drop();
-  });
+  after(() => gateway.close());
 
   const prepareRaw = (body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string> = JSON_TYPE) =>
     fetch(`${gateway.url}/charges`, { method: 'POST', headers: { ...headers, 'idempotency-key': 'bad-1' }, body });

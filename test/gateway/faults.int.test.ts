@@ -1,26 +1,21 @@
 import assert from 'node:assert/strict';
 
-import { freshDatabases, type TestDatabases } from '../support/databases.ts';
-import { call, callsOf, type ListeningGateway, listenInProcess, won } from './running-gateway.ts';
+import { freshDatabases } from '../support/databases.ts';
+import { call, callsOf, type FreshGateway, freshGateway, listenInProcess, won } from './running-gateway.ts';
 
 const CAPTURED = [['CAPTURE', 39_000, 'KRW']];
 
 describe('a scripted fault of the simulated gateway', function () {
   this.timeout(60_000);
-  let databases: TestDatabases;
-  let gateway: ListeningGateway;
-  let calls: ReturnType<typeof callsOf>;
+  let gateway: FreshGateway;
+  let calls: FreshGateway['calls'];
 
   before(async () => {
-    databases = await freshDatabases();
-    gateway = await listenInProcess(databases.urls.gateway);
-    calls = callsOf(gateway.url);
+    gateway = await freshGateway();
+    ({ calls } = gateway);
   });
   afterEach(() => call(gateway.url, 'DELETE', '/faults'));
-  after(async () => {
-    await gateway.close();
-    await databases.drop();
-  });
+  after(() => gateway.close());
 
   it('delay answers late, the given number of times', async () => {
     const charge = await calls.prepare();

@@ -1,26 +1,20 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { freshDatabases, type TestDatabases } from '../support/databases.ts';
-import { call, callsOf, type ListeningGateway, listenInProcess, won } from './running-gateway.ts';
+import { call, callsOf, type FreshGateway, freshGateway, listenInProcess, won } from './running-gateway.ts';
 
 const KEY_TTL_MS = 3_000;
 
 describe('an idempotency key at the simulated gateway', function () {
   this.timeout(60_000);
-  let databases: TestDatabases;
-  let gateway: ListeningGateway;
-  let calls: ReturnType<typeof callsOf>;
+  let gateway: FreshGateway;
+  let calls: FreshGateway['calls'];
 
   before(async () => {
-    databases = await freshDatabases();
-    gateway = await listenInProcess(databases.urls.gateway);
-    calls = callsOf(gateway.url);
+    gateway = await freshGateway();
+    ({ calls } = gateway);
   });
-  after(async () => {
-    await gateway.close();
-    await databases.drop();
-  });
+  after(() => gateway.close());
 
   it('belongs to its request: another body or another charge is refused and changes nothing', async () => {
     const [charge, other] = [await calls.prepare(won(5_000)), await calls.prepare(won(5_000))];
@@ -65,7 +59,7 @@ describe('an idempotency key at the simulated gateway', function () {
   });
 
   it('expires: then a prepare opens a second charge, but a confirm never takes the money twice', async () => {
-    const short = await listenInProcess(databases.urls.gateway, { keyTtlMs: KEY_TTL_MS });
+    const short = await listenInProcess(gateway.databaseUrl, { keyTtlMs: KEY_TTL_MS });
     try {
       const brief = callsOf(short.url);
       const charge = await brief.prepare();

@@ -2,27 +2,21 @@ import assert from 'node:assert/strict';
 
 import fc from 'fast-check';
 
-import { freshDatabases, type TestDatabases } from '../support/databases.ts';
-import { call, callsOf, type ListeningGateway, listenInProcess, type Reply, won } from './running-gateway.ts';
+import { call, type FreshGateway, freshGateway, type Reply, won } from './running-gateway.ts';
 
 const times = <T>(n: number, make: (i: number) => Promise<T>): Promise<T[]> =>
   Promise.all(Array.from({ length: n }, (_, i) => make(i)));
 
 describe('calls at the same time at the simulated gateway', function () {
   this.timeout(120_000);
-  let databases: TestDatabases;
-  let gateway: ListeningGateway;
-  let calls: ReturnType<typeof callsOf>;
+  let gateway: FreshGateway;
+  let calls: FreshGateway['calls'];
 
   before(async () => {
-    databases = await freshDatabases();
-    gateway = await listenInProcess(databases.urls.gateway);
-    calls = callsOf(gateway.url);
+    gateway = await freshGateway();
+    ({ calls } = gateway);
   });
-  after(async () => {
-    await gateway.close();
-    await databases.drop();
-  });
+  after(() => gateway.close());
 
   it('20 confirms with one key take the money once; each is told the result or that the key is in use', async () => {
     const charge = await calls.prepare();

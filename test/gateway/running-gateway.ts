@@ -10,6 +10,7 @@ import { createGateway, type GatewaySettings } from '../../gateway/app.ts';
 import type { ChargeJson } from '../../gateway/charges.ts';
 import type { LedgerEntryJson } from '../../gateway/ledger.ts';
 import { type Databases, openGateway } from '../../infra/databases.ts';
+import { freshDatabases } from '../support/databases.ts';
 
 export type Reply = Readonly<{ status: number; body: Record<string, unknown>; headers: Headers }>;
 
@@ -112,6 +113,25 @@ export async function listenInProcess(
       server.closeAllConnections();
       await gateway.$disconnect();
       assert.deepEqual(failures, [], 'the gateway met an error that it did not expect');
+    },
+  };
+}
+
+/** What the tests of one file share. Closing it also drops its databases. */
+export type FreshGateway = ListeningGateway & Readonly<{ databaseUrl: string; calls: ReturnType<typeof callsOf> }>;
+
+/** As `listenInProcess`, on databases of its own. */
+export async function freshGateway(settings: Partial<GatewaySettings> = {}): Promise<FreshGateway> {
+  const databases = await freshDatabases();
+  const { gateway: databaseUrl } = databases.urls;
+  const gateway = await listenInProcess(databaseUrl, settings);
+  return {
+    ...gateway,
+    databaseUrl,
+    calls: callsOf(gateway.url),
+    close: async () => {
+      await gateway.close();
+      await databases.drop();
     },
   };
 }

@@ -1,25 +1,19 @@
 import assert from 'node:assert/strict';
 
-import { freshDatabases, type TestDatabases } from '../support/databases.ts';
-import { callsOf, type ListeningGateway, listenInProcess, won } from './running-gateway.ts';
+import { type FreshGateway, freshGateway, won } from './running-gateway.ts';
 
 const CAPTURED = [['CAPTURE', 39_000, 'KRW']];
 
 describe('a card token at the simulated gateway', function () {
   this.timeout(60_000);
-  let databases: TestDatabases;
-  let gateway: ListeningGateway;
-  let calls: ReturnType<typeof callsOf>;
+  let gateway: FreshGateway;
+  let calls: FreshGateway['calls'];
 
   before(async () => {
-    databases = await freshDatabases();
-    gateway = await listenInProcess(databases.urls.gateway, { slowMs: 1_500, hangMs: 700 });
-    calls = callsOf(gateway.url);
+    gateway = await freshGateway({ slowMs: 1_500, hangMs: 700 });
+    ({ calls } = gateway);
   });
-  after(async () => {
-    await gateway.close();
-    await databases.drop();
-  });
+  after(() => gateway.close());
 
   it('tok_ok takes the whole amount once, and a repeat gets the same answer', async () => {
     const charge = await calls.prepare();
