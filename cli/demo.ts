@@ -130,6 +130,7 @@ async function tokensOf(config: Config, given: readonly string[]): Promise<reado
 
 /** Shelves that many shoppers can take from, of the currency that most of them have: a cart has one. */
 function wellFilled(shelves: readonly Shelf[]): Shelf[] {
+  if (shelves.length === 0) throw new ShopIsClosed('the catalogue is empty: run `npm run seed`.');
   const filled = shelves.filter(({ available }) => available >= WELL_FILLED);
   const currencies = filled.map(({ currency }) => currency);
   const counts = [...new Set(currencies)].map((name) => ({ name, n: currencies.filter((c) => c === name).length }));
@@ -140,7 +141,7 @@ function wellFilled(shelves: readonly Shelf[]): Shelf[] {
 
 function scarceIn(shelves: readonly Shelf[]): Shelf {
   const [least] = [...shelves].sort((a, b) => a.available - b.available);
-  if (least === undefined) throw new ShopIsClosed('the catalogue is empty: run `npm run seed`.');
+  if (least === undefined) throw new ShopIsClosed('the shelves are empty.');
   return least;
 }
 

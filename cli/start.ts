@@ -10,6 +10,7 @@ import { openSystem, type System } from '../infra/embedded/supervisor/system.ts'
 import { type Endpoints, findEndpoints } from '../infra/endpoints.ts';
 import { configOrExit } from '../infra/process.ts';
 import { developmentTokens } from '../infra/tokens.ts';
+import { isPlatformEmpty } from '../prisma/seed.ts';
 import { startTasks, StepFailed } from './start/steps.ts';
 import { summary } from './start/summary.ts';
 import { openTerminal, type Terminal } from './start/terminal.ts';
@@ -39,7 +40,8 @@ async function main(options: Options): Promise<void> {
     await runSteps(system, options, terminal);
     const endpoints = await endpointsOf(system, new Date(began));
     system.publish(endpoints);
-    terminal.print(summary(endpoints, config.dataDir, (Date.now() - began) / 1000));
+    const empty = await isPlatformEmpty(endpoints.databases.platform);
+    terminal.print(summary(endpoints, { dataDir: config.dataDir, seconds: (Date.now() - began) / 1000, empty }));
   } catch (error) {
     if (system.stopping()) return; // the signal's handler ends the process
     terminal.say(`npm start: ${messageOf(error instanceof StepFailed ? error.cause : error)}`);

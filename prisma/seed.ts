@@ -37,6 +37,16 @@ export async function seedPlatform(
   }
 }
 
+/** Whether a platform holds nothing yet, so that `seedPlatform` would fill it. @param url of its service role */
+export async function isPlatformEmpty(url: string): Promise<boolean> {
+  const platform = openPlatform(url, { poolSize: 1 });
+  try {
+    return !(await isFilled(platform));
+  } finally {
+    await platform.$disconnect();
+  }
+}
+
 async function isFilled(tx: SqlTransaction): Promise<boolean> {
   const [row] = await tx.$queryRaw<{ filled: boolean }[]>`
     select exists (select from users) or exists (select from categories) or exists (select from outbox) as filled`;

@@ -12,8 +12,16 @@ const SAMPLE_LINES = [
   { productId: '102', quantity: 2 },
 ];
 
+type Circumstances = Readonly<{
+  dataDir: string;
+  /** How long the start took. */
+  seconds: number;
+  /** The platform holds nothing: no order can be placed before it is filled. */
+  empty: boolean;
+}>;
+
 /** Everything a person needs to go on, as text: where the parts are, the tokens, and two commands to paste. */
-export function summary(endpoints: Omit<Endpoints, 'pids'>, dataDir: string, seconds: number): string {
+export function summary(endpoints: Omit<Endpoints, 'pids'>, { dataDir, seconds, empty }: Circumstances): string {
   const { api, temporalUi, temporalAddress, gateway, databases, tokens } = endpoints;
   const rows: [string, string][] = [
     ['API', api],
@@ -27,6 +35,7 @@ export function summary(endpoints: Omit<Endpoints, 'pids'>, dataDir: string, sec
   const wide = Math.max(...rows.map(([name]) => name.length));
   const table = rows.map(([name, value]) => `  ${name.padEnd(wide)}  ${value}`).join('\n');
   const parts = [`Ready in ${seconds.toFixed(1)} s. Ctrl-C stops everything; the data stay.`, table];
+  if (empty) parts.push('The catalogue is empty, so there is nothing to order. `npm run seed` fills it.');
   if (tokens === undefined) parts.push('Tokens come from your identity provider (JWKS_URL).');
   else parts.push(`${tokenLines(tokens)}\n\n${orderCommands(api, tokens.customer)}`);
   return `\n${parts.join('\n\n')}\n`;

@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inheritedEnvironment } from '../../infra/config.ts';
 import { identify, type ProcessIdentity, stillRuns } from '../../infra/embedded/supervisor/process-identity.ts';
 import { type Endpoints, findEndpoints, NothingIsRunning, readEndpoints } from '../../infra/endpoints.ts';
+import { runEntry } from '../support/commands.ts';
 
 const START_LIMIT_MS = 120_000;
 const BACK_LIMIT_MS = 60_000;
@@ -40,6 +41,13 @@ describe('npm start', function () {
     const begun = { process: child, output: () => output, exit };
     starts.push(begun);
     return begun;
+  }
+
+  /** A command beside `npm start`. @returns its exit code and what it printed */
+  async function command(folder: string, script: string, ...args: string[]): Promise<[number, string]> {
+    const env = { ...inheritedEnvironment(), DATA_DIR: folder };
+    const { code, stdout, stderr } = await runEntry(script, args, env, BACK_LIMIT_MS);
+    return [code, stdout + stderr];
   }
 
   async function ready(folder: string, begun: Start): Promise<Endpoints> {
@@ -85,6 +93,7 @@ describe('npm start', function () {
         return order.status === 'COMPLETED' || order.status === 'PAID';
       });
       assert.equal(order.orderId, placed.orderId);
+      assert.doesNotMatch(begun.output(), /not polling/); // the SDK's remark on workers that do one thing only
     });
 
     it('refuses to start a second time on the same data, in one line with the addresses of the first', async () => {
@@ -132,6 +141,21 @@ describe('npm start', function () {
     assert.deepEqual(running.filter(stillRuns), []);
     assert.equal(existsSync(join(folder, 'endpoints.json')), false);
     assert.equal(existsSync(join(folder, 'run.json')), false);
+  });
+
+  it('says what to run first when the catalogue is empty, and so does the demo', async () => {
+    const folder = dataDir();
+    const begun = start(folder, {}, '--no-seed');
+    await ready(folder, begun);
+    assert.match(begun.output(), /The catalogue is empty, .*`npm run seed` fills it\.\n[^]*curl/);
+    assert.deepEqual(await command(folder, 'cli/demo.ts', '--orders', '1'), [
+      1,
+      'demo: the catalogue is empty: run `npm run seed`.\n',
+    ]);
+
+    assert.deepEqual((await command(folder, 'cli/seed.ts'))[0], 0);
+    begun.process.kill('SIGTERM');
+    assert.equal(await begun.exit, 0);
   });
 
   it('ends with one line and stops what it had started when a port that was asked for is taken', async () => {
