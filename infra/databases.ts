@@ -1,11 +1,11 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 
-import { PrismaClient as BusClient } from '../prisma/bus/generated/client.ts';
+import type { PrismaClient as BusClient } from '../prisma/bus/generated/client.ts';
 import { PrismaClient as GatewayClient } from '../prisma/gateway/generated/client.ts';
 import { PrismaClient as OrderClient } from '../prisma/order/generated/client.ts';
 import { PrismaClient as PaymentClient } from '../prisma/payment/generated/client.ts';
 import { PrismaClient as PlatformClient } from '../prisma/platform/generated/client.ts';
-import { PrismaClient as ViewsClient } from '../prisma/views/generated/client.ts';
+import type { PrismaClient as ViewsClient } from '../prisma/views/generated/client.ts';
 
 /** One client per service database. A service's factory takes `Pick<Databases, 'platform'>`, so it stays inside. */
 export type Databases = {
