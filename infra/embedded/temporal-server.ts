@@ -7,12 +7,13 @@ import { Connection } from '@temporalio/client';
 
 import { inheritedEnvironment } from '../config.ts';
 import { commandLine, hasEnded, isAlive, lastLines, signalProcess, spawnServer } from './child.ts';
-import { choosePort, freePort, isListening } from './ports.ts';
+import { choosePort, freePort, isFree, isListening } from './ports.ts';
 
 const PREFERRED_PORT = 7233;
 const PREFERRED_UI_PORT = 8233;
 const NAMESPACE = 'default';
 const START_LIMIT_MS = 60_000;
+const MOST_ATTEMPTS = 3;
 const CALL_LIMIT_MS = 3_000;
 const STOP_LIMIT_MS = 15_000;
 const KILL_LIMIT_MS = 5_000;
@@ -80,19 +81,20 @@ export async function startTemporal(options: TemporalOptions): Promise<EmbeddedT
   const askUi = { preferred: PREFERRED_UI_PORT, variable: 'TEMPORAL_UI_PORT', note };
   let port = await choosePort(ask);
   let uiPort = askedUiPort === false ? undefined : await choosePort({ ...askUi, explicit: askedUiPort });
-  for (;;) {
+  for (let attempt = 1; ; attempt++) {
     const pid = await launch(options.cliPath, dbFile, port, uiPort);
     if (await answers(pid, port, deadline)) return running(pid, port, uiPort, dbFile);
 
     await stop(pid);
-    const words = lastLines(logFile);
-    const how = Date.now() > deadline ? 'did not answer in time' : 'ended while starting';
-    // A port that we probed ourselves may have been taken before the server could listen on it.
-    if (!/address already in use/.test(words) || Date.now() > deadline || (options.port && askedUiPort)) {
-      throw new Error(`Temporal ${how}. Its last words (all in ${logFile}): ${words}`);
+    const late = Date.now() > deadline;
+    if (late || attempt === MOST_ATTEMPTS) {
+      const how = late ? 'did not answer in time' : 'ended while starting';
+      throw new Error(`Temporal ${how}. Its last words (all in ${logFile}): ${lastLines(logFile)}`);
     }
-    if (!options.port) port = await freePort();
-    if (uiPort !== undefined && !askedUiPort) uiPort = await freePort();
+    // A port that was free may have been taken before the server could listen on it; those that it picks by itself for its
+    // inner services too, and then it panics. So it is started again, on other ports where they were not asked for.
+    if (!options.port && !(await isFree(port))) port = await freePort();
+    if (uiPort !== undefined && !askedUiPort && !(await isFree(uiPort))) uiPort = await freePort();
   }
 }
 
