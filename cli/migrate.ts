@@ -3,6 +3,7 @@ import { Argument, Command } from 'commander';
 import { type Config, type DatabaseName, DATABASES } from '../infra/config.ts';
 import { migrateDatabase, MigrationError, migrationState } from '../infra/migrate.ts';
 import { configOrExit } from '../infra/process.ts';
+import { reasonOf } from './reason.ts';
 
 type Options = Readonly<{ check: boolean; retryFailed: boolean }>;
 
@@ -57,12 +58,6 @@ function urlOf(name: DatabaseName, urls: Config['migrationUrls']): string {
   if (url !== undefined) return url;
   const variable = name.toUpperCase();
   throw new MigrationError(`${name}: neither ${variable}_MIGRATION_URL nor ${variable}_DATABASE_URL is set.`);
-}
-
-/** A driver's error may have no message of its own, only those of the addresses it tried. */
-function reasonOf(error: unknown): string {
-  if (error instanceof AggregateError) return error.errors.map(reasonOf).join('; ');
-  return error instanceof Error ? error.message : String(error);
 }
 
 function say(line: string): void {

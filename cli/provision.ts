@@ -5,6 +5,7 @@ import { MigrationError } from '../infra/migrate.ts';
 import { configOrExit } from '../infra/process.ts';
 import { ProvisionError, provisionServer, type ProvisionTarget } from '../infra/provision.ts';
 import { seedPlatform } from '../prisma/seed.ts';
+import { reasonOf } from './reason.ts';
 
 const program = new Command('npm run provision --')
   .description('Makes databases and roles where they are missing, sets the passwords of the roles, and migrates.')
@@ -51,12 +52,6 @@ function targetsOf({ migrationUrls, databaseUrls }: Config, asked: readonly Data
       `${name}: set ${name.toUpperCase()}_MIGRATION_URL and ${name.toUpperCase()}_DATABASE_URL.`,
     );
   });
-}
-
-/** A driver's error may have no message of its own, only those of the addresses it tried. */
-function reasonOf(error: unknown): string {
-  if (error instanceof AggregateError) return error.errors.map(reasonOf).join('; ');
-  return error instanceof Error ? error.message : String(error);
 }
 
 function say(line: string): void {

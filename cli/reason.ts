@@ -1,0 +1,5 @@
+/** Why something failed, in words. A driver's error may have no message of its own, only those of the addresses it tried. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(reasonOf).join('; ');
+  return error instanceof Error ? error.message : String(error);
+}
