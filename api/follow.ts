@@ -6,8 +6,8 @@ import {
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 
-import { checkoutWorkflowId } from '../domain/checkout.ts';
 import { CheckoutError, isErrorCode, type Refusal } from '../domain/errors.ts';
+import { checkoutWorkflowId } from '../domain/workflow-ids.ts';
 import type { TemporalClient } from '../infra/temporal.ts';
 import type { checkout } from '../workflows/checkout.ts';
 import { cancelUpdate, SEARCH_ATTRIBUTES } from '../workflows/contract.ts';

@@ -9,8 +9,9 @@ import {
 } from '@temporalio/client';
 import { ApplicationFailure, TypedSearchAttributes } from '@temporalio/common';
 
-import { type CheckoutInput, checkoutWorkflowId, orderNumberOf, type PlacedAnswer } from '../domain/checkout.ts';
+import { type CheckoutInput, orderNumberOf, type PlacedAnswer } from '../domain/checkout.ts';
 import { CheckoutError, isErrorCode } from '../domain/errors.ts';
+import { checkoutWorkflowId } from '../domain/workflow-ids.ts';
 import type { TemporalClient } from '../infra/temporal.ts';
 import type { checkout } from '../workflows/checkout.ts';
 import { CHECKOUT_WORKFLOW, placedUpdate, QUEUES, SEARCH_ATTRIBUTES } from '../workflows/contract.ts';

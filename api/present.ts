@@ -1,7 +1,8 @@
 import type { Response } from 'express';
 
 import type { OrderView } from '../activities/orders/read.ts';
-import { checkoutWorkflowId, orderNumberOf, type PlacedOrder, type PricedLine } from '../domain/checkout.ts';
+import { orderNumberOf, type PlacedOrder, type PricedLine } from '../domain/checkout.ts';
+import { checkoutWorkflowId } from '../domain/workflow-ids.ts';
 
 /** Where an order can be followed. `temporal` is there when this system knows its Temporal Web. */
 export type Links = Readonly<{ self: string; cancel: string; temporal?: string }>;

@@ -10,8 +10,13 @@ export type CartLine = Readonly<{
   locationCode: string;
 }>;
 
-/** The provider's single-use token is all that we ever see of a card. */
-export type PaymentChoice = Readonly<{ method: 'card'; token: string }>;
+/**
+ * The provider's single-use token is all that we ever see of a card. `holdSeconds`: the shopper wants to pay sooner than
+ * the shop's hold allows; a longer one is shortened to it.
+ */
+export type PaymentChoice = Readonly<
+  { method: 'card'; token: string } | { method: 'bank_transfer'; holdSeconds?: number }
+>;
 
 /** Input of the workflow `checkout`: ids, lines and a token, never personal data. */
 export type CheckoutInput = Readonly<{
@@ -88,9 +93,6 @@ export type SagaEnd = Readonly<{
   status: 'REJECTED' | 'CANCELLED' | 'EXPIRED';
   refusal: Refusal;
 }>;
-
-/** Workflow id of the checkout that makes an order. */
-export const checkoutWorkflowId = (orderId: string): string => `checkout-${orderId}`;
 
 const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 

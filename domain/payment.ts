@@ -14,6 +14,15 @@ export type PaymentStatus =
 
 export type ChargeStatus = 'open' | 'processing' | 'requires_confirmation' | 'captured' | 'declined' | 'cancelled';
 
+/** How an order can be paid. */
+export const PAYMENT_METHODS = ['card', 'bank_transfer'] as const;
+export type PaymentMethod = (typeof PAYMENT_METHODS)[number];
+
+/** What the shopper must still do before the money comes: transfer it, or confirm the card at its bank. */
+export type PaymentInstructions = Readonly<
+  { type: 'bank_transfer'; bank: string; account: string; reference: string } | { type: 'redirect'; url: string }
+>;
+
 /** One charge as the gateway sees it. */
 export type Charge = Readonly<{
   providerId: string;
@@ -22,10 +31,12 @@ export type Charge = Readonly<{
   captured: Money | null;
   refundedMinor: number;
   declineCode: string | null;
+  /** Null unless `requires_confirmation`. */
+  instructions: PaymentInstructions | null;
 }>;
 
-/** The capture as it was asked for, a final "no", or undefined while the gateway has not decided. */
-export type Judgement = 'CAPTURED' | Refusal | undefined;
+/** The capture as it was asked for, a wait for the shopper, a final "no", or undefined while nothing is decided. */
+export type Judgement = 'CAPTURED' | 'AWAITING_CONFIRMATION' | Refusal | undefined;
 
 /** What a charge means for the order that asked for `amount`: other money than was asked is never kept. */
 export function judgeCharge(charge: Charge, amount: Money): Judgement {
@@ -42,7 +53,7 @@ export function judgeCharge(charge: Charge, amount: Money): Judgement {
     case 'cancelled':
       return declined('cancelled');
     case 'requires_confirmation':
-      return { code: 'PAYMENT_METHOD_INVALID', message: 'this card asks for a confirmation, which is not offered' };
+      return 'AWAITING_CONFIRMATION';
     case 'open':
     case 'processing':
       return undefined;

@@ -23,6 +23,13 @@ export const paymentIdFor = (orderId: string): string => idOf('payment', orderId
 /** The one refund that settles an order which must not be charged, whoever notices. */
 export const settlementIdFor = (orderId: string): string => idOf('settle-refund', orderId);
 
+/** The same caller, order and key always name the same refund. */
+export const refundIdFor = (orderId: string, caller: string, key: string): string =>
+  idOf('/v1/orders/refunds', orderId, caller, key);
+
+/** Guards one ledger row per refund and returned line. */
+export const returnIdFor = (refundId: string, lineNo: number): string => idOf('return', refundId, lineNo);
+
 /** An event is named by what happened to which version of what: publishing it twice is seen by everyone. */
 export const eventIdFor = (aggregateType: string, aggregateId: string, version: number, type: string): string =>
   idOf('event', aggregateType, aggregateId, version, type);

@@ -112,8 +112,8 @@ export async function countAttempt(tx: SqlTransaction, id: string): Promise<void
 
 /** Leaves out what only the gateway needs. */
 export function charged(charge: LockedCharge): ChargeJson {
-  const { providerId, orderId, amount, status, captured, refundedMinor, declineCode } = charge;
-  return { providerId, orderId, amount, status, captured, refundedMinor, declineCode };
+  const { providerId, orderId, amount, status, captured, refundedMinor, declineCode, instructions } = charge;
+  return { providerId, orderId, amount, status, captured, refundedMinor, declineCode, instructions };
 }
 
 async function captureDue(tx: SqlTransaction, ids: readonly string[]): Promise<void> {
@@ -145,6 +145,7 @@ function chargeOf(row: Row): LockedCharge {
     captured,
     refundedMinor: safeNumber(row.refundedAmount),
     declineCode: row.declineCode,
+    instructions: null,
     confirmAttempts: row.confirmAttempts,
     dueInMs: row.dueInMs,
   };

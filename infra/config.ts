@@ -4,6 +4,8 @@ import { join, resolve } from 'node:path';
 
 import { z } from 'zod';
 
+import type { PaymentMethod } from '../domain/payment.ts';
+
 /** The databases of the system, by the name that appears in `<NAME>_DATABASE_URL`. */
 export const DATABASES = ['platform', 'order', 'payment', 'views', 'bus', 'gateway'] as const;
 export type DatabaseName = (typeof DATABASES)[number];
@@ -43,7 +45,16 @@ const environment = z.object({
   /** Makes databases and roles on a server of yours (cli/provision.ts). No process that serves needs it. */
   ADMIN_DATABASE_URL: postgresUrl.optional(),
   DATABASE_POOL_SIZE: z.coerce.number().int().min(1).max(200).default(10),
+  /** Who takes the money. The simulated gateway is for development and tests. */
+  PAYMENT_PROVIDER: z.enum(['simulated', 'stripe']).default('simulated'),
   GATEWAY_URL: z.url().optional(),
+  /** Live secrets of the provider's webhooks: one, or two while they are exchanged. */
+  GATEWAY_WEBHOOK_SECRETS: z.string().default(''),
+  /** For the simulated gateway: where it sends its webhooks. None are sent without it. */
+  GATEWAY_WEBHOOK_URL: z.url({ protocol: /^https?$/ }).optional(),
+  STRIPE_SECRET_KEY: z.string().min(1).optional(),
+  /** Instead of Stripe's own address, for example that of stripe-mock. */
+  STRIPE_API_URL: z.url({ protocol: /^https?$/ }).optional(),
   JWT_ISSUER: z.string().min(1).default('commerce-saga'),
   JWT_AUDIENCE: z.string().min(1).default('commerce-saga-api'),
   JWKS_URL: z.url().optional(),
@@ -57,6 +68,10 @@ const environment = z.object({
   MAX_OPEN_CHECKOUTS: z.coerce.number().int().min(1).default(10),
   MAX_UNITS_PER_PRODUCT: z.coerce.number().int().min(1).default(999),
   GATEWAY_TIMEOUT_MS: milliseconds.default(10_000),
+  GATEWAY_MAX_PROCESSING_MS: milliseconds.default(10_000),
+  HOLD_CARD_MS: milliseconds.default(15 * 60_000),
+  HOLD_BANK_TRANSFER_MS: milliseconds.default(15 * 60_000),
+  RECONCILE_INTERVAL_MS: milliseconds.default(5 * 60_000),
   SHUTDOWN_GRACE_MS: milliseconds.default(40_000),
 });
 
@@ -82,6 +97,16 @@ export type Config = Readonly<{
   databasePoolSize: number;
   gatewayUrl: string | undefined;
   gatewayTimeoutMs: number;
+  /** After this a charge that was asked for has landed or never will. */
+  gatewayMaxProcessingMs: number;
+  paymentProvider: 'simulated' | 'stripe';
+  webhookSecrets: readonly string[];
+  /** Where the simulated gateway sends its webhooks. */
+  webhookUrl: string | undefined;
+  stripe: Readonly<{ secretKey: string | undefined; apiUrl: string | undefined }>;
+  /** How long stock waits for a payment that the shopper must finish, per method. */
+  holdMs: Readonly<Record<PaymentMethod, number>>;
+  reconcileIntervalMs: number;
   jwt: Readonly<{ issuer: string; audience: string; jwksUrl: string | undefined }>;
   corsOrigins: readonly string[];
   /** Proxies in front of the API whose `X-Forwarded-For` is believed. */
@@ -146,6 +171,13 @@ export function readConfig(env: NodeJS.ProcessEnv = loadedEnvironment()): Config
     databasePoolSize: e.DATABASE_POOL_SIZE,
     gatewayUrl: e.GATEWAY_URL,
     gatewayTimeoutMs: e.GATEWAY_TIMEOUT_MS,
+    gatewayMaxProcessingMs: e.GATEWAY_MAX_PROCESSING_MS,
+    paymentProvider: e.PAYMENT_PROVIDER,
+    webhookSecrets: listOf(e.GATEWAY_WEBHOOK_SECRETS),
+    webhookUrl: e.GATEWAY_WEBHOOK_URL,
+    stripe: { secretKey: e.STRIPE_SECRET_KEY, apiUrl: e.STRIPE_API_URL },
+    holdMs: { card: e.HOLD_CARD_MS, bank_transfer: e.HOLD_BANK_TRANSFER_MS },
+    reconcileIntervalMs: e.RECONCILE_INTERVAL_MS,
     jwt: { issuer: e.JWT_ISSUER, audience: e.JWT_AUDIENCE, jwksUrl: e.JWKS_URL },
     corsOrigins: listOf(e.CORS_ORIGINS),
     trustProxy: e.TRUST_PROXY,

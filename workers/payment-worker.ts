@@ -10,9 +10,13 @@ import { createWorker, type OpenWorker, type WorkerContext } from './temporal-wo
 /** Runs the steps of the payment service, with the credentials of the payment database and the gateway alone. */
 export async function openPaymentWorker(context: WorkerContext): Promise<OpenWorker> {
   const { config } = context;
-  const gateway = simulatedGateway({ url: gatewayUrl(config), timeoutMs: config.gatewayTimeoutMs });
+  const gateway = simulatedGateway({
+    url: gatewayUrl(config),
+    timeoutMs: config.gatewayTimeoutMs,
+    maxProcessingMs: config.gatewayMaxProcessingMs,
+  });
   const payment = openPayment(databaseUrl(config, 'payment'), { poolSize: config.databasePoolSize });
-  const activities = paymentActivities({ payment, gateway, signal: cancellationSignal });
+  const activities = paymentActivities({ payment, gateway, holdMs: config.holdMs, signal: cancellationSignal });
   const worker = await createWorker(context, { taskQueue: QUEUES.payments, activities });
   return { worker, close: () => payment.$disconnect() };
 }

@@ -1,13 +1,25 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import { defineQuery, defineUpdate } from '@temporalio/workflow';
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 
 import type { CheckoutStatus, PlacedAnswer } from '../domain/checkout.ts';
+import type { BegunAnswer } from '../domain/refund.ts';
 
 /** One task queue per service: its workers hold only that service's credentials. Names are in histories: never rename. */
 export const QUEUES = { checkout: 'checkout', inventory: 'inventory', orders: 'orders', payments: 'payments' } as const;
 
 /** The type of the workflow that makes an order. */
 export const CHECKOUT_WORKFLOW = 'checkout';
+/** Gives money back for a paid order; what a provider's event leads to; one order put right; the search for such. */
+export const REFUND_WORKFLOW = 'refund';
+export const WEBHOOK_WORKFLOW = 'webhook';
+export const REPAIR_WORKFLOW = 'repair';
+export const RECONCILE_WORKFLOW = 'reconcile';
+
+/** Wakes a checkout that waits for its payment. Only a wake-up: what became of the payment is in its row. */
+export const paymentChangedSignal = defineSignal('paymentChanged');
+
+/** Answers when the refund is on record, or was refused. The argument is the caller's request hash. */
+export const begunUpdate = defineUpdate<BegunAnswer, [requestHash: string]>('begun');
 
 /** Answers at PLACED with the order, or with the recorded refusal. The argument is the caller's request hash. */
 export const placedUpdate = defineUpdate<PlacedAnswer, [requestHash: string]>('placed');
@@ -29,11 +41,14 @@ export const resolveUpdate = defineUpdate<string[], [Resolution]>('resolve');
 export type StatusAnswer = Readonly<{
   orderId: string;
   orderNumber: string;
-  status: CheckoutStatus;
+  status: CheckoutStatus | WorkStatus;
   /** The registry code of what ended the checkout; null while it may succeed. */
   failureCode: string | null;
   parked: readonly ParkedStep[];
 }>;
+
+/** Of refunds and repairs, which are no checkouts. */
+export type WorkStatus = 'RUNNING' | 'DONE';
 
 /** A step that waits for a person or its next round. `since` is an ISO instant. */
 export type ParkedStep = Readonly<{ step: string; reason: string; since: string }>;

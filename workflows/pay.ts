@@ -11,7 +11,7 @@ export async function pay(saga: Saga): Promise<void> {
   saga.reach('PAYING');
   const { paymentId } = await payments.capturePayment.executeWithOptions(
     { summary: `Charge ${total.minor} ${total.currency} for ${orderNumber}` },
-    [{ orderId, customerId, amount: total, ...payment }],
+    [{ orderId, customerId, amount: total, payment }],
   );
   saga.paymentId = paymentId;
 }

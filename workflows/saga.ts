@@ -173,7 +173,7 @@ export class Saga {
     this.#upsertStatus(this.status.status);
   }
 
-  #upsertStatus(status: CheckoutStatus): void {
+  #upsertStatus(status: StatusAnswer['status']): void {
     upsertSearchAttributes([{ key: SEARCH_ATTRIBUTES.checkoutStatus, value: status }]);
   }
 

@@ -1,4 +1,5 @@
 import { type OrderStatus, paymentStatusOf } from '../../domain/order.ts';
+import type { PaymentInstructions } from '../../domain/payment.ts';
 import type { Databases } from '../../infra/databases.ts';
 import { safeNumber } from '../../infra/rows.ts';
 
@@ -41,9 +42,9 @@ export async function readOrder(
     refunded: money(row.refundedAmount, currency),
     payment: {
       method: row.paymentMethod,
-      status: paymentStatusOf(row.status as OrderStatus),
-      instructions: null,
-      expiresAt: null,
+      status: paymentStatusOf(row.status as OrderStatus, row.paymentExpiresAt !== null),
+      instructions: row.status === 'PENDING' ? (row.paymentInstructions as PaymentInstructions | null) : null,
+      expiresAt: row.status === 'PENDING' ? (row.paymentExpiresAt?.toISOString() ?? null) : null,
     },
     placedAt: row.placedAt.toISOString(),
     history: row.history.map(({ orderVersion, status, reason, actor, occurredAt }) => ({

@@ -7,9 +7,9 @@ import { findPayment, movePayment } from './tables.ts';
 /** Decides the race against a capture, once, under the decision row. Leaves its mark also where there is no payment. */
 export async function abandon(tx: SqlTransaction, orderId: string): Promise<Abandoned> {
   const paymentId = paymentIdFor(orderId);
-  const { decision } = await lockMark(tx, orderId);
+  const { decision, answer } = await lockMark(tx, orderId);
   if (decision === 'CAPTURED') return { outcome: 'ALREADY_CAPTURED', paymentId };
-  if (decision !== null) return { outcome: 'CANCELLED' };
+  if (decision !== null) return { outcome: 'CANCELLED', refusal: answer };
 
   await decide(tx, orderId, 'ABANDONED');
   const payment = await findPayment(tx, paymentId);
@@ -19,5 +19,5 @@ export async function abandon(tx: SqlTransaction, orderId: string): Promise<Aban
   } else if (payment !== undefined) {
     await movePayment(tx, paymentId, { from: ['PENDING', 'AWAITING_CONFIRMATION'], to: 'IN_DOUBT' });
   }
-  return { outcome: 'CANCELLED' };
+  return { outcome: 'CANCELLED', refusal: null };
 }

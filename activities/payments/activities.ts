@@ -1,7 +1,7 @@
 import { withRefusals } from '../refusals.ts';
 import { abandon } from './abandon.ts';
 import { capture } from './capture.ts';
-import type { Abandoned, Captured, CaptureInput, PaymentDeps, Settled } from './contract.ts';
+import type { Abandoned, CaptureInput, PaymentDeps, PaymentState, Settled } from './contract.ts';
 import { settle } from './settle.ts';
 
 /** The steps of the payment service (task queue `payments`, source document 1, step 5). */
@@ -13,7 +13,7 @@ export const paymentActivities = (deps: PaymentDeps) =>
      * @throws CheckoutError PAYMENT_DECLINED, PAYMENT_METHOD_INVALID, PAYMENT_AMOUNT_MISMATCH, on record;
      *   CHECKOUT_ABANDONED after an undo. Any other error leaves the charge in doubt: repeat it or settle.
      */
-    capturePayment: (input: CaptureInput): Promise<Captured> => capture(deps, input),
+    capturePayment: (input: CaptureInput): Promise<PaymentState> => capture(deps, input),
 
     /**
      * Undo of `capturePayment`, first half: decides the race against a capture in the database alone. Repeat-safe.

@@ -4,12 +4,12 @@ import { paymentIdFor } from '../../events/ids.ts';
 import type { SqlTransaction } from '../../infra/databases.ts';
 import { GatewayRefusal } from '../../infra/payment-gateway/port.ts';
 import { throwRefusal } from '../refusals.ts';
-import type { Captured, CaptureInput, PaymentDeps } from './contract.ts';
+import type { CaptureInput, PaymentDeps, PaymentState } from './contract.ts';
 import { decide, lockMark, type Mark } from './mark.ts';
 import { appendPaymentEvent, findPayment, insertPayment, movePayment, storeProviderId } from './tables.ts';
 
 /** Opens the payment, asks the gateway, records what it said; every step finds what an earlier attempt has done. */
-export async function capture(deps: PaymentDeps, input: CaptureInput): Promise<Captured> {
+export async function capture(deps: PaymentDeps, input: CaptureInput): Promise<PaymentState> {
   const { payment: payments } = deps;
   const paymentId = paymentIdFor(input.orderId);
   const opened = await payments.$transaction((tx) => open(tx, deps, input, paymentId));
@@ -30,13 +30,13 @@ type Opened = Readonly<{ decided: true; mark: Mark } | { decided: false; provide
 async function open(
   tx: SqlTransaction,
   { gateway }: PaymentDeps,
-  { orderId, customerId, amount, method }: CaptureInput,
+  { orderId, customerId, amount, payment: choice }: CaptureInput,
   paymentId: string,
 ): Promise<Opened> {
   const mark = await lockMark(tx, orderId);
   if (mark.decision !== null) return { decided: true, mark };
   const { provider } = gateway;
-  const isNew = await insertPayment(tx, { paymentId, orderId, customerId, provider, method, amount });
+  const isNew = await insertPayment(tx, { paymentId, orderId, customerId, provider, method: choice.method, amount });
   if (isNew) await appendPaymentEvent(tx, paymentId, 'PaymentPending');
   const payment = await findPayment(tx, paymentId);
   return { decided: false, providerId: payment?.providerId ?? null };
@@ -48,7 +48,7 @@ async function open(
  * @returns the id; or the gateway's "no"; or the mark when it was decided meanwhile: then nothing may be charged
  */
 async function prepare(deps: PaymentDeps, input: CaptureInput, paymentId: string): Promise<string | Mark | Refusal> {
-  const given = await orRefusal(deps.gateway.prepare(input.orderId, input.amount, deps.signal()));
+  const given = await orRefusal(deps.gateway.prepare({ ...input, method: input.payment.method }, deps.signal()));
   if (typeof given !== 'string') return given;
   return deps.payment.$transaction(async (tx) => {
     const mark = await lockMark(tx, input.orderId);
@@ -57,7 +57,7 @@ async function prepare(deps: PaymentDeps, input: CaptureInput, paymentId: string
 }
 
 const confirm = (deps: PaymentDeps, input: CaptureInput, providerId: string): Promise<Charge | Refusal> =>
-  orRefusal(deps.gateway.confirm(input.orderId, providerId, input.token, deps.signal()));
+  orRefusal(deps.gateway.confirm(input.orderId, providerId, input.payment, deps.signal()));
 
 /** A final "no" of the gateway as a value; everything else leaves the outcome in doubt and is thrown on. */
 async function orRefusal<T>(asked: Promise<T>): Promise<T | Refusal> {
@@ -77,9 +77,10 @@ async function record(
   { orderId, amount }: CaptureInput,
   paymentId: string,
   outcome: Charge | Refusal,
-): Promise<Captured> {
+): Promise<PaymentState> {
   const judgement = 'code' in outcome ? outcome : judgeCharge(outcome, amount);
-  if (judgement === undefined) throw new Error(`the gateway has not decided the charge of order ${orderId} yet`);
+  if (judgement === undefined || judgement === 'AWAITING_CONFIRMATION')
+    throw new Error(`the gateway has not decided the charge of order ${orderId} yet`);
   const captured = 'code' in outcome ? null : outcome.captured;
 
   const mark = await payments.$transaction(async (tx): Promise<Mark> => {
@@ -101,8 +102,8 @@ async function record(
   return answerOf(mark, orderId);
 }
 
-function answerOf({ decision, answer }: Mark, orderId: string): Captured {
-  if (decision === 'CAPTURED') return { paymentId: paymentIdFor(orderId) };
+function answerOf({ decision, answer }: Mark, orderId: string): PaymentState {
+  if (decision === 'CAPTURED') return { status: 'CAPTURED', paymentId: paymentIdFor(orderId) };
   if (answer !== null) throwRefusal(answer);
   throw abandoned(orderId);
 }

@@ -1,22 +1,102 @@
+import type { PaymentChoice } from '../../domain/checkout.ts';
+import type { Refusal } from '../../domain/errors.ts';
 import type { Money } from '../../domain/money.ts';
+import type { PaymentInstructions, PaymentMethod } from '../../domain/payment.ts';
+import type { BegunRefund, RefundInput } from '../../domain/refund.ts';
 import type { Databases } from '../../infra/databases.ts';
 import type { PaymentGateway } from '../../infra/payment-gateway/port.ts';
 
 export type PaymentDeps = Pick<Databases, 'payment'> &
   Readonly<{
     gateway: PaymentGateway;
+    /** How long stock waits for a payment that the shopper must finish, milliseconds per method. */
+    holdMs: Readonly<Record<PaymentMethod, number>>;
     /** Aborts a gateway call when the worker must stop; the outcome is then in doubt, never "failed". */
     signal: () => AbortSignal;
   }>;
 
-export type CaptureInput = Readonly<{
-  orderId: string;
-  customerId: string;
-  amount: Money;
-  method: 'card';
-  /** The provider's single-use token; it is used and never stored. */
-  token: string;
+export type CaptureInput = Readonly<{ orderId: string; customerId: string; amount: Money; payment: PaymentChoice }>;
+
+/** How the payment of an order stands. A final "no" is no state but a refusal. */
+export type PaymentState = Readonly<
+  | { status: 'CAPTURED'; paymentId: string }
+  | {
+      status: 'AWAITING_CONFIRMATION';
+      paymentId: string;
+      instructions: PaymentInstructions;
+      /** ISO instant of the payment database's clock, and how far away it is, milliseconds. */
+      expiresAt: string;
+      holdMs: number;
+    }
+>;
+
+/** `refusal` is the "no" on record that closed the payment before; null where it was given up. */
+export type Abandoned = Readonly<
+  { outcome: 'CANCELLED'; refusal: Refusal | null } | { outcome: 'ALREADY_CAPTURED'; paymentId: string }
+>;
+
+/** `LOOK_AGAIN`: a charge may still land; the same step must be called again after so many milliseconds. */
+export type Settled = Readonly<
+  | { outcome: 'NOTHING_CHARGED' }
+  | { outcome: 'REFUNDED'; paymentId: string; amount: Money }
+  | { outcome: 'LOOK_AGAIN'; afterMs: number }
+>;
+
+type OrderRef = Readonly<{ orderId: string }>;
+export type WebhookRef = Readonly<{ provider: string; eventId: string }>;
+export type WebhookOutcome = 'APPLIED' | 'UNCHANGED' | 'LATE_CAPTURE' | 'UNKNOWN_CHARGE';
+
+/** What a provider's event led to (saga.md, "Webhook inlet"). */
+export interface WebhookActivities {
+  /**
+   * Asks the gateway what became of the charge and writes it down, as the waiting checkout would. Repeat-safe.
+   * `LATE_CAPTURE`: money was taken for an order that is given up; settle it.
+   */
+  applyWebhook(ref: WebhookRef): Promise<Readonly<{ outcome: WebhookOutcome; orderId: string | null }>>;
+  /** Writes the outcome down, once: the event is done. */
+  closeWebhook(input: WebhookRef & Readonly<{ outcome: WebhookOutcome }>): Promise<void>;
+}
+
+/** Units that an order line has, and what the returned ones cost. */
+export type RefundableLine = Readonly<{
+  lineNo: number;
+  quantity: number;
+  restock: boolean;
+  ordered: number;
+  valueMinor: number;
 }>;
-export type Captured = Readonly<{ paymentId: string }>;
-export type Abandoned = Readonly<{ outcome: 'CANCELLED' } | { outcome: 'ALREADY_CAPTURED'; paymentId: string }>;
-export type Settled = Readonly<{ outcome: 'NOTHING_CHARGED' | 'REFUNDED' }>;
+export type BeginRefundInput = RefundInput & Readonly<{ lines: readonly RefundableLine[] }>;
+export type RefundRef = Readonly<{ refundId: string }>;
+
+/** The payment service's half of a refund (saga.md, "Cancel, refund, restock"). */
+export interface RefundActivities {
+  /**
+   * Puts the refund on record: from now on its amount counts against the capture, its units against the order. The
+   * first answer stays, a refusal too.
+   *
+   * @throws CheckoutError ORDER_NOT_REFUNDABLE, REFUND_EXCEEDS_CAPTURE, REFUND_QUANTITY_EXCEEDED,
+   *   IDEMPOTENCY_KEY_REUSED, NOT_FOUND (input without a request, and none on record)
+   */
+  beginRefund(input: BeginRefundInput): Promise<BegunRefund>;
+  /** Asks the gateway, once per refund. A final "no" is an answer; pending is an outage that is asked for again. */
+  refundAtGateway(ref: RefundRef): Promise<Readonly<{ status: 'SUCCEEDED' | 'FAILED'; failureCode: string | null }>>;
+  /** Books it on the payment, or frees the amount again. Repeat-safe. */
+  finishRefund(
+    input: RefundRef & Readonly<{ status: 'SUCCEEDED' | 'FAILED'; failureCode: string | null }>,
+  ): Promise<void>;
+}
+
+/** One page of leftovers, in the order of `after`; `next` is null at the end. */
+export type Page<T> = Readonly<{ items: readonly T[]; next: string | null }>;
+export type PageInput = Readonly<{ after: string | null; limit: number }>;
+
+/** What the payment service knows to be unfinished (saga.md, "Reconciliation"). Reads only. */
+export interface PaymentFinders {
+  /** Orders with an open or in-doubt payment, or with money that a closed payment still owes. */
+  findOpenPayments(page: PageInput): Promise<Page<OrderRef>>;
+  /** Refunds without an end, settlements excepted: those belong to their order. */
+  findPendingRefunds(page: PageInput): Promise<Page<RefundRef & OrderRef>>;
+  findOpenWebhooks(page: PageInput): Promise<Page<WebhookRef>>;
+  /** Orders whose payment differs from the gateway's books, looking at what moved within the last `sinceMs`. */
+  findLedgerDifferences(input: Readonly<{ sinceMs: number }>): Promise<readonly OrderRef[]>;
+}

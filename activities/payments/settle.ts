@@ -30,7 +30,7 @@ export async function settle(deps: PaymentDeps, orderId: string): Promise<Settle
   await refundAll(deps, orderId, payment.paymentId, { ...charge, captured: charge.captured });
   const asked = { minor: safeNumber(payment.amountMinor), currency: payment.currency };
   if (!sameMoney(charge.captured, asked)) throw mustBeSeen(orderId);
-  return { outcome: 'REFUNDED' };
+  return { outcome: 'REFUNDED', paymentId: payment.paymentId, amount: charge.captured };
 }
 
 /** The charge once it can change no more. An open one is closed; one that the gateway works on is asked for again. */

@@ -1,6 +1,6 @@
+import { webhookWorkflowId } from '../../domain/workflow-ids.ts';
 import type { Finding } from './finding.ts';
 import type { Snapshot, Snapshots } from './snapshot.ts';
-import { webhookWorkflowId } from './workflows.ts';
 
 /**
  * Invariant 6: no PENDING order, RESERVED stock, open or IN_DOUBT payment, PENDING refund or webhook without outcome

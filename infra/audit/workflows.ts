@@ -1,15 +1,10 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import pLimit from 'p-limit';
 
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId, refundWorkflowId, repairWorkflowId } from '../../domain/workflow-ids.ts';
 import type { Finding } from './finding.ts';
 import { orderIdsAmong } from './order-ids.ts';
 import { CannotLook, type Snapshot } from './snapshot.ts';
-
-/** Workflow ids of what may still put an order right, besides its checkout. */
-export const repairWorkflowId = (orderId: string): string => `repair-${orderId}`;
-export const refundWorkflowId = (refundId: string): string => `refund-${refundId}`;
-export const webhookWorkflowId = (provider: string, eventId: string): string => `webhook-${provider}-${eventId}`;
 
 /** What the audit asks of Temporal. */
 export type Workflows = Readonly<{

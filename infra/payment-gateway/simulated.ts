@@ -1,14 +1,17 @@
 import { z } from 'zod';
 
+import type { PaymentChoice } from '../../domain/checkout.ts';
 import type { Money } from '../../domain/money.ts';
 import { callOnce, type HttpAnswer, type HttpCall } from './http.ts';
 import { GatewayOutage } from './outage.ts';
-import { type Charge, GatewayRefusal, type PaymentGateway } from './port.ts';
+import { type Charge, type ChargeRequest, type GatewayRefund, GatewayRefusal, type PaymentGateway } from './port.ts';
 
 export type SimulatedGatewayOptions = Readonly<{
   url: string;
   /** Limit of one call, from sending to the last byte of its answer, milliseconds. */
   timeoutMs: number;
+  /** After this a charge that was asked for has landed or never will, milliseconds. */
+  maxProcessingMs: number;
 }>;
 
 const money = z.object({ minor: z.int().nonnegative(), currency: z.string().regex(/^[A-Z]{3}$/) });
@@ -19,6 +22,7 @@ const chargeAnswer = z
     captured: money.nullable(),
     refundedMinor: z.int().nonnegative(),
     declineCode: z.string().max(50).nullable(),
+    instructions: z.null().default(null),
   })
   .refine(({ status, captured }) => (status === 'captured') === (captured !== null))
   .refine(({ captured, refundedMinor }) => refundedMinor <= (captured?.minor ?? 0));
@@ -43,7 +47,7 @@ const FINAL = new Set([
  * @throws GatewayRefusal a final "no" to this very request
  * @throws GatewayOutage anything else: the outcome is in doubt
  */
-export function simulatedGateway({ url, timeoutMs }: SimulatedGatewayOptions): PaymentGateway {
+export function simulatedGateway({ url, timeoutMs, maxProcessingMs }: SimulatedGatewayOptions): PaymentGateway {
   const base = url.replace(/\/+$/, '');
   const chargeUrl = (providerId: string) => `${base}/charges/${encodeURIComponent(providerId)}`;
   const call = (request: Omit<HttpCall, 'timeoutMs'>) => callOnce({ ...request, timeoutMs });
@@ -52,16 +56,23 @@ export function simulatedGateway({ url, timeoutMs }: SimulatedGatewayOptions): P
 
   return {
     provider: 'simulated',
+    maxProcessingMs,
 
-    async prepare(orderId: string, amount: Money, signal?: AbortSignal): Promise<string> {
+    async prepare({ orderId, amount }: ChargeRequest, signal?: AbortSignal): Promise<string> {
       const body = { orderId, amount };
       const answer = await post('gateway prepare', `${base}/charges`, `${orderId}:prepare`, body, signal);
       return readCharge('gateway prepare', answer).providerId;
     },
 
-    async confirm(orderId: string, providerId: string, token: string, signal?: AbortSignal): Promise<Charge> {
+    async confirm(orderId: string, providerId: string, choice: PaymentChoice, signal?: AbortSignal): Promise<Charge> {
       const to = `${chargeUrl(providerId)}/confirm`;
-      const answer = await post('gateway confirm', to, `${orderId}:confirm`, { token }, signal);
+      const answer = await post(
+        'gateway confirm',
+        to,
+        `${orderId}:confirm`,
+        choice.method === 'card' ? { token: choice.token } : {},
+        signal,
+      );
       return readCharge('gateway confirm', answer, providerId);
     },
 
@@ -76,9 +87,10 @@ export function simulatedGateway({ url, timeoutMs }: SimulatedGatewayOptions): P
       return readCharge('gateway cancel', answer, providerId);
     },
 
-    async refund(providerId: string, refundKey: string, amount: Money, signal?: AbortSignal): Promise<Charge> {
+    async refund(providerId: string, refundKey: string, amount: Money, signal?: AbortSignal): Promise<GatewayRefund> {
       const answer = await post('gateway refund', `${chargeUrl(providerId)}/refunds`, refundKey, { amount }, signal);
-      return readCharge('gateway refund', answer, providerId);
+      readCharge('gateway refund', answer, providerId);
+      return { status: 'succeeded', failureCode: null };
     },
   };
 }

@@ -66,7 +66,7 @@ describe('capturePayment', function () {
     const input = captureInput();
     const first = await capture(input);
     assert.deepEqual(await capture(input), first);
-    assert.deepEqual(await capture({ ...input, token: 'tok_declined' }), first);
+    assert.deepEqual(await capture({ ...input, payment: { method: 'card', token: 'tok_declined' } }), first);
     assert.deepEqual(await moneyOf(shop, input.orderId), [TAKEN]);
     assert.deepEqual(await eventTypes(input.orderId), ['PaymentPending', 'PaymentCompleted']);
   });
@@ -81,7 +81,7 @@ describe('capturePayment', function () {
       const input = captureInput(token);
       const refusal = await refused(capture(input));
       assert.deepEqual([refusal.code, refusal.detail], [code, detail]);
-      assert.deepEqual(await refused(capture({ ...input, token: 'tok_ok' })), refusal);
+      assert.deepEqual(await refused(capture({ ...input, payment: { method: 'card', token: 'tok_ok' } })), refusal);
 
       assert.deepEqual(await moneyOf(shop, input.orderId), []);
       assert.deepEqual(await chargesOf(shop, input.orderId), [atTheGateway]);

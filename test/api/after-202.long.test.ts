@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import type { Answer } from '../support/shop-client.ts';
 import { startSystem, type TestSystem } from '../support/system.ts';
 

@@ -11,7 +11,7 @@ import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';
 
 import { startApi } from '../../api/start.ts';
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import { type Config, readConfig } from '../../infra/config.ts';
 import { developmentTokens } from '../../infra/tokens.ts';
 import { freshDatabases, type TestDatabases } from '../support/databases.ts';

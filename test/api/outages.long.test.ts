@@ -6,7 +6,8 @@ import { promisify } from 'node:util';
 
 import type { Client } from '@temporalio/client';
 
-import { type CheckoutInput, checkoutWorkflowId } from '../../domain/checkout.ts';
+import type { CheckoutInput } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import { freePort } from '../../infra/embedded/ports.ts';
 import { startPostgres } from '../../infra/embedded/postgres.ts';
 import { serverFolder, temporalServer } from '../support/servers.ts';

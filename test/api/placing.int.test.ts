@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import { eventually } from '../support/eventually.ts';
 import { startSystem, type TestSystem } from '../support/system.ts';
 

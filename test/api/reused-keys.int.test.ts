@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 
 import { inventoryActivities } from '../../activities/inventory/activities.ts';
 import { requestHashOf } from '../../api/requests.ts';
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import { orderIdFor } from '../../events/ids.ts';
 import { freePort } from '../../infra/embedded/ports.ts';
 import { eventually } from '../support/eventually.ts';

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { isOutage } from '../../api/outage.ts';
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import { orderIdFor } from '../../events/ids.ts';
 import { openPlatform } from '../../infra/databases.ts';
 import { freshDatabases, query, type TestDatabases } from '../support/databases.ts';

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 
 import fc from 'fast-check';
 
-import { checkoutWorkflowId, orderNumberOf, placedOrder, type Reservation } from '../../domain/checkout.ts';
+import { orderNumberOf, placedOrder, type Reservation } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import { orderIdFor } from '../../events/ids.ts';
 
 describe('the order number', () => {

@@ -11,10 +11,11 @@ describe('an order that was not paid', () => {
 });
 
 describe('what an order says of its payment', () => {
-  it('is CAPTURED when it is paid, and its own state otherwise', () => {
-    assert.equal(paymentStatusOf('PAID'), 'CAPTURED');
+  it('is CAPTURED when it is paid, AWAITING_CONFIRMATION once the shopper was told how to pay, its own state otherwise', () => {
+    assert.equal(paymentStatusOf('PENDING', true), 'AWAITING_CONFIRMATION');
+    assert.equal(paymentStatusOf('PAID', true), 'CAPTURED');
     for (const status of ['PENDING', 'FAILED', 'CANCELLED', 'REFUNDED', 'PARTIALLY_REFUNDED'] as const) {
-      assert.equal(paymentStatusOf(status), status);
+      assert.equal(paymentStatusOf(status, false), status);
     }
   });
 });

@@ -9,6 +9,7 @@ const charge = (status: ChargeStatus, change: Partial<Charge> = {}): Charge => (
   captured: null,
   refundedMinor: 0,
   declineCode: null,
+  instructions: null,
   ...change,
 });
 
@@ -55,9 +56,8 @@ describe('what a charge means', () => {
     ]);
   });
 
-  it('is a card that cannot be used when it asks for a confirmation', () => {
-    const judged = judgeCharge(charge('requires_confirmation'), ASKED);
-    assert.equal(typeof judged === 'object' && judged.code, 'PAYMENT_METHOD_INVALID');
+  it('waits for the shopper when the card asks for a confirmation', () => {
+    assert.equal(judgeCharge(charge('requires_confirmation'), ASKED), 'AWAITING_CONFIRMATION');
   });
 
   for (const status of ['open', 'processing'] as const) {

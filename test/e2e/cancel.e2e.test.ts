@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 
 import type { Client as PgClient } from 'pg';
 
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import type { DatabaseName } from '../../infra/config.ts';
 import { eventually } from '../support/eventually.ts';
 import { factsOf, leakedStock } from '../support/saga-facts.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import { eventually } from '../support/eventually.ts';
 import { factsOf, leakedStock, outboxOf, stockOf } from '../support/saga-facts.ts';
 import { startSystem, type TestSystem } from '../support/system.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import type { Child } from '../support/child.ts';
 import { eventually } from '../support/eventually.ts';
 import { abandonedReservations, factsOf, leakedStock } from '../support/saga-facts.ts';

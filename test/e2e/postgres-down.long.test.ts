@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { WorkflowNotFoundError } from '@temporalio/client';
 
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import { orderIdFor } from '../../events/ids.ts';
 import { isAlive } from '../../infra/embedded/child.ts';
 import type { Child } from '../support/child.ts';

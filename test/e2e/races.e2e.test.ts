@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import type { Child } from '../support/child.ts';
 import { eventually } from '../support/eventually.ts';
 import { abandonedReservations, leakedStock, stockOf } from '../support/saga-facts.ts';

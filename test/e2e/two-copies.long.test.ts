@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import { eventually } from '../support/eventually.ts';
 import { factsOf, leakedStock, outboxOf } from '../support/saga-facts.ts';
 import { attemptsOf, attemptStarted, type StallingWorker, startStallingWorker } from '../support/stalling-worker.ts';

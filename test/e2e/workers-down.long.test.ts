@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import { type Child, startChild } from '../support/child.ts';
 import { audited } from '../support/commands.ts';
 import { leakedStock } from '../support/saga-facts.ts';

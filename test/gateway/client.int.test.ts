@@ -24,7 +24,7 @@ describe('the client of the simulated gateway', function () {
     databases = await freshDatabases();
     gateway = await listenInProcess(databases.urls.gateway, { hangMs: 20_000 });
     calls = callsOf(gateway.url);
-    client = simulatedGateway({ url: `${gateway.url}/`, timeoutMs: TIMEOUT_MS });
+    client = simulatedGateway({ url: `${gateway.url}/`, timeoutMs: TIMEOUT_MS, maxProcessingMs: 1_000 });
   });
   after(async () => {
     await gateway.close();
@@ -33,7 +33,7 @@ describe('the client of the simulated gateway', function () {
 
   const prepared = async () => {
     const orderId = randomUUID();
-    return { orderId, providerId: await client.prepare(orderId, AMOUNT) };
+    return { orderId, providerId: await client.prepare({ orderId, amount: AMOUNT, method: 'card' }) };
   };
   const outage = async (attempt: Promise<unknown>): Promise<GatewayOutage> => {
     const error = await attempt.then(
@@ -48,10 +48,10 @@ describe('the client of the simulated gateway', function () {
 
   it('prepares, confirms, looks up and refunds, and repeating each does nothing more', async () => {
     const { orderId, providerId } = await prepared();
-    assert.equal(await client.prepare(orderId, AMOUNT), providerId);
+    assert.equal(await client.prepare({ orderId, amount: AMOUNT, method: 'card' }), providerId);
     const captured = { providerId, status: 'captured', captured: AMOUNT, refundedMinor: 0, declineCode: null };
-    assert.deepEqual(await client.confirm(orderId, providerId, 'tok_ok'), captured);
-    assert.deepEqual(await client.confirm(orderId, providerId, 'tok_ok'), captured);
+    assert.deepEqual(await client.confirm(orderId, providerId, { method: 'card', token: 'tok_ok' }), captured);
+    assert.deepEqual(await client.confirm(orderId, providerId, { method: 'card', token: 'tok_ok' }), captured);
     assert.deepEqual(await client.cancel(providerId), captured);
     const refunded = { ...captured, refundedMinor: 9_000 };
     assert.deepEqual(await client.refund(providerId, `${orderId}:r1`, won(9_000)), refunded);
@@ -61,7 +61,10 @@ describe('the client of the simulated gateway', function () {
 
   it('hears a decline as an answer', async () => {
     const { orderId, providerId } = await prepared();
-    const { status, declineCode, captured } = await client.confirm(orderId, providerId, 'tok_insufficient_funds');
+    const { status, declineCode, captured } = await client.confirm(orderId, providerId, {
+      method: 'card',
+      token: 'tok_insufficient_funds',
+    });
     assert.deepEqual([status, declineCode, captured], ['declined', 'insufficient_funds', null]);
   });
 
@@ -73,11 +76,17 @@ describe('the client of the simulated gateway', function () {
 
   it('knows a final no from an outage, and finds no charge where there is none', async () => {
     const { orderId, providerId } = await prepared();
-    await assert.rejects(client.confirm(orderId, providerId, 'tok_unheard_of'), refusedWith('invalid_payment_method'));
-    await assert.rejects(client.confirm(orderId, UNKNOWN, 'tok_ok'), refusedWith('unknown_charge'));
+    await assert.rejects(
+      client.confirm(orderId, providerId, { method: 'card', token: 'tok_unheard_of' }),
+      refusedWith('invalid_payment_method'),
+    );
+    await assert.rejects(
+      client.confirm(orderId, UNKNOWN, { method: 'card', token: 'tok_ok' }),
+      refusedWith('unknown_charge'),
+    );
     await assert.rejects(client.cancel(UNKNOWN), refusedWith('unknown_charge'));
     await assert.rejects(client.refund(providerId, randomUUID(), won(1)), refusedWith('not_captured'));
-    await client.confirm(orderId, providerId, 'tok_ok');
+    await client.confirm(orderId, providerId, { method: 'card', token: 'tok_ok' });
     await assert.rejects(client.refund(providerId, randomUUID(), won(39_001)), refusedWith('refund_exceeds_capture'));
     const dollars = { minor: 1, currency: 'USD' };
     await assert.rejects(client.refund(providerId, randomUUID(), dollars), refusedWith('currency_mismatch'));
@@ -86,23 +95,28 @@ describe('the client of the simulated gateway', function () {
 
   it('is in doubt when the key was used for another request, because that one may have charged', async () => {
     const { orderId, providerId } = await prepared();
-    await client.confirm(orderId, providerId, 'tok_ok');
-    const error = await outage(client.confirm(orderId, providerId, 'tok_declined'));
+    await client.confirm(orderId, providerId, { method: 'card', token: 'tok_ok' });
+    const error = await outage(client.confirm(orderId, providerId, { method: 'card', token: 'tok_declined' }));
     assert.equal(error.message, 'gateway confirm: HTTP 422 idempotency_key_reused');
   });
 
   it('is in doubt after its time limit, and the repeat learns of the capture', async () => {
     const { orderId, providerId } = await prepared();
-    const error = await outage(client.confirm(orderId, providerId, 'tok_timeout_after_charge'));
+    const error = await outage(
+      client.confirm(orderId, providerId, { method: 'card', token: 'tok_timeout_after_charge' }),
+    );
     assert.equal(error.message, 'gateway confirm: no answer within 2000 ms');
-    assert.equal((await client.confirm(orderId, providerId, 'tok_timeout_after_charge')).status, 'captured');
+    assert.equal(
+      (await client.confirm(orderId, providerId, { method: 'card', token: 'tok_timeout_after_charge' })).status,
+      'captured',
+    );
   });
 
   it('is in doubt when the caller gives up', async () => {
     const { orderId, providerId } = await prepared();
     await calls.script({ route: 'confirm', kind: 'hold', orderId });
     const caller = new AbortController();
-    const attempt = outage(client.confirm(orderId, providerId, 'tok_ok', caller.signal));
+    const attempt = outage(client.confirm(orderId, providerId, { method: 'card', token: 'tok_ok' }, caller.signal));
     await calls.untilHeld();
     caller.abort();
     assert.equal((await attempt).message, 'gateway confirm: the caller gave up');
@@ -112,7 +126,7 @@ describe('the client of the simulated gateway', function () {
   it('hands on how long a 429 asks to wait, and is in doubt', async () => {
     const { orderId, providerId } = await prepared();
     await calls.script({ route: 'confirm', kind: 'status', status: 429, retryAfterSeconds: 3, orderId });
-    const error = await outage(client.confirm(orderId, providerId, 'tok_ok'));
+    const error = await outage(client.confirm(orderId, providerId, { method: 'card', token: 'tok_ok' }));
     assert.deepEqual([error.message, error.retryAfterMs], ['gateway confirm: HTTP 429 rate_limited', 3_000]);
   });
 
@@ -128,10 +142,10 @@ describe('the client of the simulated gateway', function () {
     it(`is in doubt after ${Object.values(fault).join(' ')}, and one more attempt captures once`, async () => {
       const { orderId, providerId } = await prepared();
       await calls.script({ route: 'confirm', orderId, ...fault });
-      const error = await outage(client.confirm(orderId, providerId, 'tok_ok'));
+      const error = await outage(client.confirm(orderId, providerId, { method: 'card', token: 'tok_ok' }));
       assert.equal(error.message, message);
       assert.equal(error.retryAfterMs, undefined);
-      assert.equal((await client.confirm(orderId, providerId, 'tok_ok')).status, 'captured');
+      assert.equal((await client.confirm(orderId, providerId, { method: 'card', token: 'tok_ok' })).status, 'captured');
       const { items } = (await call(gateway.url, 'GET', `/ledger?orderId=${orderId}`)).body;
       assert.equal(Array.isArray(items) && items.length, 1);
     });
@@ -141,7 +155,9 @@ describe('the client of the simulated gateway', function () {
     const { orderId, providerId } = await prepared();
     await calls.script({ route: 'confirm', kind: 'invalid_json', orderId });
     for (const token of ['tok_ok', 'tok_unheard_of']) {
-      const error = await client.confirm(orderId, providerId, token).catch((reason: unknown) => reason);
+      const error = await client
+        .confirm(orderId, providerId, { method: 'card', token })
+        .catch((reason: unknown) => reason);
       assert.ok(error instanceof Error);
       assert.ok(!inspect(error, { depth: 10 }).includes(token));
     }

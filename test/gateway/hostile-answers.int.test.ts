@@ -29,7 +29,10 @@ describe('answers that no honest gateway gives', function () {
     server = createServer(answer).listen(0, '127.0.0.1');
     await once(server, 'listening');
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    return simulatedGateway({ url, timeoutMs }).confirm('o-1', 'ch_1', 'tok_ok');
+    return simulatedGateway({ url, timeoutMs, maxProcessingMs: 1 }).confirm('o-1', 'ch_1', {
+      method: 'card',
+      token: 'tok_ok',
+    });
   };
   const inDoubt = (message: string, retryAfterMs?: number) => (error: unknown) => {
     assert.ok(error instanceof GatewayOutage, String(error));
@@ -131,7 +134,7 @@ describe('answers that no honest gateway gives', function () {
   });
 
   it('a port where nobody listens is an outage', async () => {
-    const nobody = simulatedGateway({ url: 'http://127.0.0.1:1', timeoutMs: 1_000 });
+    const nobody = simulatedGateway({ url: 'http://127.0.0.1:1', timeoutMs: 1_000, maxProcessingMs: 1_000 });
     await assert.rejects(nobody.lookup('ch_1'), inDoubt('gateway lookup: the connection failed'));
   });
 });

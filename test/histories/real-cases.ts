@@ -2,8 +2,9 @@ import type { WorkflowHandle } from '@temporalio/client';
 import proto from '@temporalio/proto';
 
 import { place, PLACED_DEADLINE_MS } from '../../api/place.ts';
-import { type CartLine, type CheckoutInput, checkoutWorkflowId } from '../../domain/checkout.ts';
+import type { CartLine, CheckoutInput } from '../../domain/checkout.ts';
 import type { ErrorCode } from '../../domain/errors.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import { orderIdFor } from '../../events/ids.ts';
 import type { TemporalClient } from '../../infra/temporal.ts';
 import { products, stock } from '../../prisma/seed/catalogue.ts';

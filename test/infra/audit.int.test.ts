@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId, repairWorkflowId } from '../../domain/workflow-ids.ts';
 import { paymentIdFor } from '../../events/ids.ts';
 import type { Audited } from '../../infra/audit/audit.ts';
-import { repairWorkflowId } from '../../infra/audit/workflows.ts';
 import { type AuditedShop, brokenIn, MUG, openAuditedShop } from '../support/audited-shop.ts';
 import { checkoutInput } from '../support/shop.ts';
 

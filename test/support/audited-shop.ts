@@ -47,8 +47,8 @@ export async function openAuditedShop() {
   const orders = orderActivities({ order });
   const never = new AbortController().signal;
   const payments = paymentActivities({
-    ...{ payment, signal: () => never },
-    gateway: simulatedGateway({ url: gateway.url, timeoutMs: GATEWAY_LIMIT_MS }),
+    ...{ payment, signal: () => never, holdMs: { card: 60_000, bank_transfer: 60_000 } },
+    gateway: simulatedGateway({ url: gateway.url, timeoutMs: GATEWAY_LIMIT_MS, maxProcessingMs: 1_000 }),
   });
 
   const keyOf = ({ orderId, customerId, requestHash }: CheckoutInput) => ({ orderId, customerId, requestHash });

@@ -25,13 +25,13 @@ export const UNIT_MINOR = 1_500;
 const GOOD = {
   reserveStock: (input) => reservationOf(input),
   createOrder: ({ orderId, reservation }) => placedOrder(orderId, reservation),
-  capturePayment: () => ({ paymentId: PAYMENT_ID }),
+  capturePayment: () => ({ status: 'CAPTURED', paymentId: PAYMENT_ID }),
   markOrderPaid: () => undefined,
   commitStock: () => undefined,
   releaseStock: () => undefined,
   closeOrder: () => undefined,
   recordResolution: () => undefined,
-  abandonPayment: () => ({ outcome: 'CANCELLED' }),
+  abandonPayment: () => ({ outcome: 'CANCELLED', refusal: null }),
   settleWithGateway: () => ({ outcome: 'NOTHING_CHARGED' }),
 } as const satisfies Required<Script>;
 

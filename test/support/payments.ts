@@ -56,12 +56,20 @@ export const activitiesOn = (
   url: string,
   signal: AbortSignal = new AbortController().signal,
 ): PaymentActivities =>
-  paymentActivities({ payment, gateway: simulatedGateway({ url, timeoutMs: TIMEOUT_MS }), signal: () => signal });
+  paymentActivities({
+    payment,
+    gateway: simulatedGateway({ url, timeoutMs: TIMEOUT_MS, maxProcessingMs: MAX_PROCESSING_MS }),
+    holdMs: { card: HOLD_MS, bank_transfer: HOLD_MS },
+    signal: () => signal,
+  });
+
+const MAX_PROCESSING_MS = 1_000;
+const HOLD_MS = 60_000;
 
 /** A capture of ₩39,000 for an order of its own. */
 export function captureInput(token = 'tok_ok'): CaptureInput {
   const { orderId, customerId } = checkoutInput('42', []);
-  return { orderId, customerId, amount: { minor: 39_000, currency: 'KRW' }, method: 'card', token };
+  return { orderId, customerId, amount: { minor: 39_000, currency: 'KRW' }, payment: { method: 'card', token } };
 }
 
 /** What the gateway's books say happened to the money of an order, oldest first. */

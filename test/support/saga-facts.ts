@@ -1,4 +1,4 @@
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import { temporalWorkflows } from '../../infra/audit/workflows.ts';
 import type { TestSystem } from './system.ts';
 

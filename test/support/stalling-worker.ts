@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { checkoutWorkflowId } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import { QUEUES } from '../../workflows/contract.ts';
 import { type Child, startChild } from './child.ts';
 import { eventually } from './eventually.ts';

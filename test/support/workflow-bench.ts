@@ -5,13 +5,8 @@ import { Client, Connection, WithStartWorkflowOperation, type WorkflowHandle } f
 import { TypedSearchAttributes } from '@temporalio/common';
 import { NativeConnection, Worker } from '@temporalio/worker';
 
-import {
-  type CheckoutInput,
-  type CheckoutResult,
-  checkoutWorkflowId,
-  orderNumberOf,
-  type PlacedAnswer,
-} from '../../domain/checkout.ts';
+import { type CheckoutInput, type CheckoutResult, orderNumberOf, type PlacedAnswer } from '../../domain/checkout.ts';
+import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import type { checkout } from '../../workflows/checkout.ts';
 import {
   cancelUpdate,

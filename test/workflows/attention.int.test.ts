@@ -85,7 +85,11 @@ describe('a checkout that needs a person', () => {
       ...DECLINED,
       abandonPayment: (_input, call) =>
         call === 1 ? refuses('NOT_FOUND')() : { outcome: 'ALREADY_CAPTURED', paymentId: PAYMENT_ID },
-      settleWithGateway: settle.before(() => ({ outcome: 'REFUNDED' })),
+      settleWithGateway: settle.before(() => ({
+        outcome: 'REFUNDED',
+        paymentId: PAYMENT_ID,
+        amount: { minor: 4_500, currency: 'KRW' },
+      })),
     });
     await settle.reached;
     await run.resolve('retry');
@@ -129,7 +133,9 @@ describe('a checkout that needs a person', () => {
 
   it('refuses to resolve when nothing is parked', async () => {
     const gate = new Gate();
-    const run = await bench.start({ capturePayment: gate.before(() => ({ paymentId: PAYMENT_ID })) });
+    const run = await bench.start({
+      capturePayment: gate.before(() => ({ status: 'CAPTURED', paymentId: PAYMENT_ID })),
+    });
     await gate.reached;
     await assertRefused(run.resolve('retry'), 'NOT_FOUND');
     gate.open();

@@ -41,9 +41,13 @@ function succeedingAt(step: Step, gate: Gate, orderId: () => string): Script {
   if (step === 'reserveStock') return { reserveStock: gate.before(() => reservation) };
   if (step === 'createOrder') return { createOrder: gate.before(() => placedOrder(orderId(), reservation)) };
   return {
-    capturePayment: gate.before(() => ({ paymentId: PAYMENT_ID })),
+    capturePayment: gate.before(() => ({ status: 'CAPTURED', paymentId: PAYMENT_ID })),
     abandonPayment: () => ({ outcome: 'ALREADY_CAPTURED', paymentId: PAYMENT_ID }),
-    settleWithGateway: () => ({ outcome: 'REFUNDED' }),
+    settleWithGateway: () => ({
+      outcome: 'REFUNDED',
+      paymentId: PAYMENT_ID,
+      amount: { minor: 4_500, currency: 'KRW' },
+    }),
   };
 }
 
@@ -151,8 +155,12 @@ describe('cancelling a checkout', () => {
     const capture = new Gate();
     const settle = new Gate();
     const run = await bench.start({
-      capturePayment: capture.before(() => ({ paymentId: PAYMENT_ID })),
-      settleWithGateway: settle.before(() => ({ outcome: 'REFUNDED' })),
+      capturePayment: capture.before(() => ({ status: 'CAPTURED', paymentId: PAYMENT_ID })),
+      settleWithGateway: settle.before(() => ({
+        outcome: 'REFUNDED',
+        paymentId: PAYMENT_ID,
+        amount: { minor: 4_500, currency: 'KRW' },
+      })),
     });
     await capture.reached;
     const { answer } = await run.cancel();

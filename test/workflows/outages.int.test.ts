@@ -38,7 +38,7 @@ async function parkedAfter(run: Run, bench: WorkflowBench, ms: number): Promise<
 }
 
 const ANSWERS: Readonly<{ [Undo in (typeof UNDO_PAYMENT)[number]]: AnswerOf<Undo> }> = {
-  abandonPayment: { outcome: 'CANCELLED' },
+  abandonPayment: { outcome: 'CANCELLED', refusal: null },
   releaseStock: undefined,
   closeOrder: undefined,
   settleWithGateway: { outcome: 'NOTHING_CHARGED' },
@@ -82,7 +82,7 @@ describe('a checkout whose services are down', () => {
   }
 
   it('goes on as if nothing had happened when a service comes back in time', async () => {
-    const run = await bench.start({ capturePayment: upFrom(4, { paymentId: PAYMENT_ID }) });
+    const run = await bench.start({ capturePayment: upFrom(4, { status: 'CAPTURED', paymentId: PAYMENT_ID }) });
     assert.deepEqual(await run.result(), { status: 'COMPLETED' });
     assert.deepEqual(
       run.calls.slice(0, 6).map(({ step }) => step),

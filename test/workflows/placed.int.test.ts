@@ -17,7 +17,9 @@ describe('the placed answer', () => {
 
   it('comes as soon as the order exists, while the payment goes on', async () => {
     const gate = new Gate();
-    const run = await bench.start({ capturePayment: gate.before(() => ({ paymentId: PAYMENT_ID })) });
+    const run = await bench.start({
+      capturePayment: gate.before(() => ({ status: 'CAPTURED', paymentId: PAYMENT_ID })),
+    });
     const placed = await run.placed();
     assert.deepEqual('order' in placed && placed.order.orderId, run.orderId);
     await gate.reached;
@@ -42,7 +44,9 @@ describe('the placed answer', () => {
     assert.deepEqual(await Promise.all(joined), [first, first]);
     assert.deepEqual('refusal' in first && first.refusal.code, 'OUT_OF_STOCK');
 
-    const paying = await bench.start({ capturePayment: capture.before(() => ({ paymentId: PAYMENT_ID })) });
+    const paying = await bench.start({
+      capturePayment: capture.before(() => ({ status: 'CAPTURED', paymentId: PAYMENT_ID })),
+    });
     const known = await paying.placed();
     await capture.reached;
     assert.deepEqual(await askAgain(paying), known);
@@ -69,7 +73,9 @@ describe('the placed answer', () => {
 
   it('is refused to another request with the same key, and that request changes nothing', async () => {
     const gate = new Gate();
-    const run = await bench.start({ capturePayment: gate.before(() => ({ paymentId: PAYMENT_ID })) });
+    const run = await bench.start({
+      capturePayment: gate.before(() => ({ status: 'CAPTURED', paymentId: PAYMENT_ID })),
+    });
     await gate.reached;
     await assertRefused(askAgain(run, OTHER_HASH), 'IDEMPOTENCY_KEY_REUSED');
     gate.open();

@@ -37,6 +37,9 @@ create table orders (
   refunded_amount bigint not null default 0,
   payment_method varchar(30) not null,
   payment_id uuid,
+  -- While the shopper must still pay: how, and until when the stock waits.
+  payment_instructions jsonb,
+  payment_expires_at timestamptz,
   request_hash char(64) not null,
   failure_code varchar(50),
   failure_message varchar(500),

@@ -41,6 +41,11 @@ create table payments (
   captured_currency char(3),
   refunded_amount bigint not null default 0,
   failure_code varchar(50),
+  -- While AWAITING_CONFIRMATION: what the shopper must do, and until when the stock waits for it.
+  instructions jsonb,
+  expires_at timestamptz,
+  -- When a charge that was asked for was given up without an answer: it may still land.
+  in_doubt_since timestamptz,
   idempotency_key varchar(255) not null unique,
   created_at timestamptz not null default now(),
   captured_at timestamptz,
@@ -57,6 +62,21 @@ create unique index uk_payments_live on payments (order_id) where status not in 
 create index ix_payments_order on payments (order_id);
 create index ix_payments_open on payments (created_at) where status in ('PENDING', 'AWAITING_CONFIRMATION', 'IN_DOUBT');
 
+-- What closed or failed orders still owe: money that was taken and not given back.
+create index ix_payments_owed on payments (updated_at)
+  where captured_amount > refunded_amount and status in ('FAILED', 'CANCELLED', 'LATE_CAPTURED');
+
+-- The decision row of one refund request: whoever repeats it gets the first answer.
+create table refund_requests (
+  id uuid primary key,
+  order_id uuid not null,
+  request_hash char(64) not null,
+  requested_by varchar(100) not null,
+  answer jsonb,
+  created_at timestamptz not null default now()
+);
+create index ix_refund_requests_order on refund_requests (order_id);
+
 create table refunds (
   id uuid primary key,
   payment_id uuid not null references payments (id),
@@ -65,6 +85,7 @@ create table refunds (
   currency char(3) not null,
   reason varchar(100) not null,
   status varchar(20) not null default 'PENDING' check (status in ('PENDING', 'SUCCEEDED', 'FAILED')),
+  failure_code varchar(50),
   requested_at timestamptz not null default now(),
   finished_at timestamptz
 );
@@ -88,7 +109,7 @@ create table payment_webhooks (
   fields jsonb not null,
   body_hash char(64) not null,
   received_at timestamptz not null default now(),
-  outcome varchar(30),
+  outcome varchar(30) check (outcome in ('APPLIED', 'UNCHANGED', 'LATE_CAPTURE', 'UNKNOWN_CHARGE')),
   handled_at timestamptz,
   primary key (provider, event_id)
 );

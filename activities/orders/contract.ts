@@ -1,0 +1,33 @@
+import type { Money } from '../../domain/money.ts';
+import type { PaymentInstructions } from '../../domain/payment.ts';
+import type { RefundLine } from '../../domain/refund.ts';
+
+/** The order service's half of money that comes late or goes back. */
+export interface OrderMoneyActivities {
+  /** Shows the shopper how to pay, and until when. No event: nothing of the order changed. Repeat-safe. */
+  awaitPayment(
+    input: Readonly<{ orderId: string; instructions: PaymentInstructions; expiresAt: string }>,
+  ): Promise<void>;
+  /**
+   * The ordered quantity and the value of each line that comes back.
+   *
+   * @throws CheckoutError NOT_FOUND, ORDER_NOT_REFUNDABLE (it is not paid), INVALID_REQUEST (a line that it has not)
+   */
+  readRefundable(
+    input: Readonly<{ orderId: string; lines: readonly RefundLine[] }>,
+  ): Promise<readonly (RefundLine & Readonly<{ ordered: number; valueMinor: number }>)[]>;
+  /** Books a refund that the gateway made: state, sum, history and event, once per refund. */
+  recordRefund(
+    input: Readonly<{ orderId: string; refundId: string; amount: Money; reason: string; by: string }>,
+  ): Promise<void>;
+  /** A line of the order's history: money that came too late was given back. Once per payment. */
+  recordSettlement(input: Readonly<{ orderId: string; paymentId: string; amount: Money }>): Promise<void>;
+  /** What the order's decision row says; null where the order service never heard of it. */
+  readOrderState(
+    input: Readonly<{ orderId: string }>,
+  ): Promise<Readonly<{ state: 'CREATED' | 'PAID' | 'CLOSED' | null }>>;
+  /** Orders that are PENDING, oldest first. */
+  findPendingOrders(
+    page: Readonly<{ after: string | null; limit: number }>,
+  ): Promise<Readonly<{ items: readonly Readonly<{ orderId: string }>[]; next: string | null }>>;
+}
