@@ -39,8 +39,9 @@ export type Resolution = Readonly<{
 export const resolveUpdate = defineUpdate<string[], [Resolution]>('resolve');
 
 export type StatusAnswer = Readonly<{
-  orderId: string;
-  orderNumber: string;
+  /** Null while a webhook's workflow has not found out which order the event is about. */
+  orderId: string | null;
+  orderNumber: string | null;
   status: CheckoutStatus | WorkStatus;
   /** The registry code of what ended the checkout; null while it may succeed. */
   failureCode: string | null;

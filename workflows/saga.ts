@@ -3,7 +3,6 @@ import {
   ApplicationFailure,
   CancellationScope,
   isCancellation,
-  setCurrentDetails,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 
@@ -20,6 +19,8 @@ import type { Refusal } from '../domain/errors.ts';
 import { Attention } from './attention.ts';
 import { SEARCH_ATTRIBUTES, type StatusAnswer, type TimelineEntry } from './contract.ts';
 import { refusalIn } from './failures.ts';
+import type { Parkable } from './parking.ts';
+import { Story } from './story.ts';
 import { Undos } from './undos.ts';
 
 /** Final for its key: whoever repeats the request gets it again, so it is no "try later". */
@@ -28,9 +29,13 @@ const OUTAGE: Refusal = {
   message: 'a service was down for too long, so the checkout was given up: buy again with a new key',
 };
 const CANCEL: Refusal = { code: 'CHECKOUT_CANCELLED', message: 'the checkout was cancelled' };
+const HOLD_OVER: Refusal = {
+  code: 'HOLD_EXPIRED',
+  message: 'the payment did not arrive in time, so the goods were given free: order again if you still want them',
+};
 
 /** The state of one checkout, and what operators see of it. */
-export class Saga {
+export class Saga implements Parkable {
   readonly input: CheckoutInput;
   /** Everything that a cancel may interrupt. */
   readonly beforePivot = new CancellationScope();
@@ -44,11 +49,17 @@ export class Saga {
   /** Set when all is done but the handlers: `cancel` waits for it. */
   ended = false;
   #status: CheckoutStatus = 'RESERVING';
-  readonly #timeline: TimelineEntry[] = [];
+  readonly #story: Story;
+  #woken = false;
 
   constructor(input: CheckoutInput) {
     this.input = input;
+    this.#story = new Story(`Order ${orderNumberOf(input.orderId)}`);
     this.note('RESERVING');
+  }
+
+  get orderId(): string {
+    return this.input.orderId;
   }
 
   get cancelled(): boolean {
@@ -71,14 +82,14 @@ export class Saga {
   }
 
   get timeline(): readonly TimelineEntry[] {
-    return this.#timeline;
+    return this.#story.timeline;
   }
 
   reach(status: CheckoutStatus): void {
     this.#status = status;
     this.note(status);
     // The others pass too quickly to be worth an event of the history.
-    if (status === 'UNDOING') this.#upsertStatus(status);
+    if (status === 'UNDOING' || status === 'AWAITING_PAYMENT') this.#upsertStatus(status);
   }
 
   /** The order exists: the shopper is answered, payment goes on. */
@@ -103,6 +114,26 @@ export class Saga {
     this.beforePivot.cancel();
   }
 
+  /** Something became of the payment. Any number of calls are one, until somebody has looked. */
+  wake(): void {
+    this.#woken = true;
+  }
+
+  get woken(): boolean {
+    return this.#woken;
+  }
+
+  /** Before the payment is looked at, not after: what changes during the look is worth another one. */
+  looksAtPayment(): void {
+    this.#woken = false;
+  }
+
+  /** The hold is over and nobody knows of a payment. The undo asks the locked row, which may know better. */
+  expire(): void {
+    this.end ??= { status: 'EXPIRED', refusal: HOLD_OVER };
+    this.note(`stopped: ${HOLD_OVER.code}`);
+  }
+
   /**
    * Turns what stopped the saga into its end: a refusal, an exhausted outage or a cancellation.
    *
@@ -110,7 +141,7 @@ export class Saga {
    */
   stop(error: unknown): void {
     const refusal = error instanceof ActivityFailure ? refusalIn(error) : undefined;
-    if (refusal !== undefined) this.end ??= { status: 'REJECTED', refusal };
+    if (refusal !== undefined) this.end ??= { status: statusOf(refusal), refusal };
     else if (isCancellation(error)) this.end ??= { status: 'CANCELLED', refusal: CANCEL };
     else if (error instanceof ActivityFailure) this.end ??= { status: 'REJECTED', refusal: OUTAGE };
     else throw error;
@@ -179,14 +210,12 @@ export class Saga {
 
   /** One line for operators, in the details and in the query `timeline`. */
   note(what: string): void {
-    this.#timeline.push({ at: new Date().toISOString(), what });
-    const lines = this.#timeline.slice(-SHOWN_NOTES).map((entry) => `- ${entry.at} **${entry.what}**`);
-    setCurrentDetails([`### Order ${orderNumberOf(this.input.orderId)}`, ...lines].join('\n'));
+    this.#story.note(what);
   }
 }
 
+/** The bank may close the account before our own clock says so: it is the same end. */
+const statusOf = ({ code }: Refusal): SagaEnd['status'] => (code === 'HOLD_EXPIRED' ? 'EXPIRED' : 'REJECTED');
+
 const isAlreadyCaptured = (answer: unknown): answer is Readonly<{ paymentId: string }> =>
   typeof answer === 'object' && answer !== null && 'outcome' in answer && answer.outcome === 'ALREADY_CAPTURED';
-
-/** A saga that is parked for days must not grow its details without end. */
-const SHOWN_NOTES = 20;

@@ -1,8 +1,17 @@
 import { type ActivityOptions, proxyActivities } from '@temporalio/workflow';
 
 import type { InventoryActivities } from '../activities/inventory/activities.ts';
+import type { InventoryReturnActivities } from '../activities/inventory/contract.ts';
 import type { OrderActivities } from '../activities/orders/activities.ts';
+import type { OrderMoneyActivities } from '../activities/orders/contract.ts';
 import type { PaymentActivities } from '../activities/payments/activities.ts';
+import type {
+  PaymentFinders,
+  PaymentState,
+  RefundActivities,
+  WebhookActivities,
+} from '../activities/payments/contract.ts';
+import type { SagaActivities } from '../activities/sagas/activities.ts';
 import { QUEUES } from './contract.ts';
 
 /**
@@ -33,27 +42,53 @@ const GATEWAY_STEP = { startToCloseTimeout: '35 seconds' } as const;
 /** A gateway in trouble is not helped by quick repeats, and each one is a chance of a rate limit. */
 const GATEWAY_RETRY = { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '20 seconds' } as const;
 
-export const inventory = proxyActivities<InventoryActivities>({
-  taskQueue: QUEUES.inventory,
-  ...DATABASE_STEP,
-  ...ATTEMPTS,
-});
-export const orders = proxyActivities<OrderActivities>({ taskQueue: QUEUES.orders, ...DATABASE_STEP, ...ATTEMPTS });
-export const payments = proxyActivities<PaymentActivities>({
+type Inventory = InventoryActivities & InventoryReturnActivities;
+type Orders = OrderActivities & OrderMoneyActivities;
+type Payments = PaymentActivities & WebhookActivities & RefundActivities & PaymentFinders;
+type Checks = Readonly<{ checkPayment: (ref: Readonly<{ orderId: string }>) => Promise<PaymentState> }>;
+
+export const inventory = proxyActivities<Inventory>({ taskQueue: QUEUES.inventory, ...DATABASE_STEP, ...ATTEMPTS });
+export const orders = proxyActivities<Orders>({ taskQueue: QUEUES.orders, ...DATABASE_STEP, ...ATTEMPTS });
+export const payments = proxyActivities<Payments>({
   taskQueue: QUEUES.payments,
   ...GATEWAY_STEP,
   ...ATTEMPTS,
   retry: GATEWAY_RETRY,
 });
 
+/** A look at a payment that is waited for. It is never worth a long wait: the next look comes, and the last one too. */
+export const checking = proxyActivities<Checks>({
+  taskQueue: QUEUES.payments,
+  startToCloseTimeout: '15 seconds',
+  scheduleToCloseTimeout: '20 seconds',
+  // A cancel does not wait for it: it starts no charge, and what it learns is decided under the payment's own lock.
+  cancellationType: 'TRY_CANCEL',
+  retry: { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '5 seconds' },
+});
+
 /** The same services for steps that must end: call them through `inRounds`. */
 export const surely = {
-  inventory: proxyActivities<InventoryActivities>({ taskQueue: QUEUES.inventory, ...DATABASE_STEP, ...ROUND }),
-  orders: proxyActivities<OrderActivities>({ taskQueue: QUEUES.orders, ...DATABASE_STEP, ...ROUND }),
-  payments: proxyActivities<PaymentActivities>({
+  inventory: proxyActivities<Inventory>({ taskQueue: QUEUES.inventory, ...DATABASE_STEP, ...ROUND }),
+  orders: proxyActivities<Orders>({ taskQueue: QUEUES.orders, ...DATABASE_STEP, ...ROUND }),
+  payments: proxyActivities<Payments>({
     taskQueue: QUEUES.payments,
     ...GATEWAY_STEP,
     ...ROUND,
     retry: GATEWAY_RETRY,
   }),
+} as const;
+
+/** Pages of leftovers, and the gateway's books of days: reads that may take a while, and that the next run repeats. */
+const SEARCH = {
+  startToCloseTimeout: '1 minute',
+  scheduleToCloseTimeout: '2 minutes',
+  retry: { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '10 seconds' },
+} as const satisfies ActivityOptions;
+
+/** The same services for the search for leftovers. */
+export const searching = {
+  inventory: proxyActivities<InventoryReturnActivities>({ taskQueue: QUEUES.inventory, ...SEARCH }),
+  orders: proxyActivities<OrderMoneyActivities>({ taskQueue: QUEUES.orders, ...SEARCH }),
+  payments: proxyActivities<PaymentFinders>({ taskQueue: QUEUES.payments, ...SEARCH }),
+  sagas: proxyActivities<SagaActivities>({ taskQueue: QUEUES.checkout, ...SEARCH }),
 } as const;
