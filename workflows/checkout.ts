@@ -7,6 +7,7 @@ import { pay } from './pay.ts';
 import { inRounds } from './rounds.ts';
 import type { Saga } from './saga.ts';
 import { inventory, orders, surely } from './services.ts';
+import { settleWithGateway } from './settle.ts';
 
 /**
  * One checkout, from cart to a terminal order: reserve stock, create the order, charge, commit, or undo everything
@@ -30,7 +31,7 @@ export async function checkout(input: CheckoutInput): Promise<CheckoutResult> {
       );
 
       saga.undos.add('abandonPayment', () => abandonPayment(saga));
-      saga.undos.add('settleWithGateway', () => settleWithGateway(saga));
+      saga.undos.add('settleWithGateway', () => settleWithGateway(orderId, saga.attention));
       await pay(saga);
     });
   } catch (error) {
@@ -85,8 +86,4 @@ async function closeOrder({ input: { orderId }, theEnd: end }: Saga): Promise<vo
   await surely.orders.closeOrder.executeWithOptions({ summary: `Close the order: ${end.refusal.code}` }, [
     { orderId, end },
   ]);
-}
-
-async function settleWithGateway({ input: { orderId } }: Saga): Promise<void> {
-  await surely.payments.settleWithGateway.executeWithOptions({ summary: 'Settle with the gateway' }, [{ orderId }]);
 }

@@ -11,7 +11,7 @@ export function openSaga(input: CheckoutInput): Saga {
   handleParking(saga);
 
   // May come before the answer of the charge that it is about: it is remembered until somebody waits for it.
-  setHandler(paymentChangedSignal, () => saga.wake(), { description: 'Something became of the payment: look at it' });
+  setHandler(paymentChangedSignal, () => void (saga.woken = true), { description: 'Look at the payment: it changed' });
 
   // Answered at PLACED or with the recorded refusal; payment goes on.
   setHandler(

@@ -46,11 +46,12 @@ export class Saga implements Parkable {
   placed: Placed | undefined;
   /** Known from the capture on: the saga only goes forward, unless it was cancelled. */
   paymentId: string | undefined;
+  /** Something became of the payment since it was looked at: any number of signals are one look. */
+  woken = false;
   /** Set when all is done but the handlers: `cancel` waits for it. */
   ended = false;
   #status: CheckoutStatus = 'RESERVING';
   readonly #story: Story;
-  #woken = false;
 
   constructor(input: CheckoutInput) {
     this.input = input;
@@ -112,20 +113,6 @@ export class Saga implements Parkable {
     this.end = { status: 'CANCELLED', refusal: CANCEL };
     this.note('cancel was accepted');
     this.beforePivot.cancel();
-  }
-
-  /** Something became of the payment. Any number of calls are one, until somebody has looked. */
-  wake(): void {
-    this.#woken = true;
-  }
-
-  get woken(): boolean {
-    return this.#woken;
-  }
-
-  /** Before the payment is looked at, not after: what changes during the look is worth another one. */
-  looksAtPayment(): void {
-    this.#woken = false;
   }
 
   /** The hold is over and nobody knows of a payment. The undo asks the locked row, which may know better. */
