@@ -52,8 +52,12 @@ function headersOf({ idempotencyKey, body }: HttpCall): Record<string, string> {
   };
 }
 
-/** Reads as it comes and stops above the limit: the length that a header promises proves nothing. */
-async function readLimited(response: Response): Promise<string> {
+/**
+ * Reads as it comes and stops above the limit: the length that a header promises proves nothing.
+ *
+ * @throws TooLarge above `limitBytes`
+ */
+export async function readLimited(response: Response, limitBytes = LARGEST_ANSWER_BYTES): Promise<string> {
   const stream: AsyncIterable<Uint8Array> | null = response.body;
   if (stream === null) return '';
   const chunks: Uint8Array[] = [];
@@ -61,13 +65,14 @@ async function readLimited(response: Response): Promise<string> {
   // Leaving the loop early cancels the rest of the stream.
   for await (const chunk of stream) {
     bytes += chunk.byteLength;
-    if (bytes > LARGEST_ANSWER_BYTES) throw new TooLarge(`the answer is larger than ${LARGEST_ANSWER_BYTES} bytes`);
+    if (bytes > limitBytes) throw new TooLarge(`the answer is larger than ${limitBytes} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
 }
 
-class TooLarge extends Error {}
+/** Thrown for an answer above the limit. */
+export class TooLarge extends Error {}
 
 function reasonOf(error: unknown, callers: AbortSignal | undefined): string {
   if (callers?.aborted === true) return 'the caller gave up';
@@ -79,8 +84,8 @@ function reasonOf(error: unknown, callers: AbortSignal | undefined): string {
 /** A syntax error quotes the answer it could not read, so it is not handed on. */
 const causeOf = (error: unknown): unknown => (error instanceof SyntaxError ? undefined : error);
 
-/** Seconds or an HTTP date, RFC 9110 10.2.3; at most an hour. */
-function readRetryAfter(header: string | null): number | undefined {
+/** Seconds or an HTTP date, RFC 9110 10.2.3, as milliseconds; at most an hour. */
+export function readRetryAfter(header: string | null): number | undefined {
   if (header === null) return undefined;
   const ms = /^\d+$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - Date.now();
   return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), LONGEST_WAIT_MS);
