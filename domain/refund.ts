@@ -30,6 +30,8 @@ export type BegunRefund = Readonly<{
   reason: string;
   /** Who asked: an opaque operator id. */
   by: string;
+  /** Of the request: whoever repeats it must ask for the same. */
+  requestHash: string;
   lines: readonly RefundLine[];
 }>;
 

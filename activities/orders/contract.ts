@@ -22,10 +22,13 @@ export interface OrderMoneyActivities {
   ): Promise<void>;
   /** A line of the order's history: money that came too late was given back. Once per payment. */
   recordSettlement(input: Readonly<{ orderId: string; paymentId: string; amount: Money }>): Promise<void>;
-  /** What the order's decision row says; null where the order service never heard of it. */
+  /**
+   * What the order's decision row says: `state` is null where the order service never heard of it, `placed` is true
+   * where there is an order, and not the mark of an undo alone.
+   */
   readOrderState(
     input: Readonly<{ orderId: string }>,
-  ): Promise<Readonly<{ state: 'CREATED' | 'PAID' | 'CLOSED' | null }>>;
+  ): Promise<Readonly<{ state: 'CREATED' | 'PAID' | 'CLOSED' | null; placed: boolean }>>;
   /** Orders that are PENDING, oldest first. */
   findPendingOrders(
     page: Readonly<{ after: string | null; limit: number }>,
