@@ -1,8 +1,12 @@
+import { sagaActivities } from '../activities/sagas/activities.ts';
+import { isRunning } from '../infra/running-workflows.ts';
 import { QUEUES } from '../workflows/contract.ts';
-import { createWorker, type OpenWorker, type WorkerContext, workflowCode } from './temporal-worker.ts';
+import { clientOf, createWorker, type OpenWorker, type WorkerContext, workflowCode } from './temporal-worker.ts';
 
-/** Runs the workflows. It needs no database at all. */
+/** Runs the workflows, and answers what they ask about each other. It needs no database at all. */
 export async function openCheckoutWorker(context: WorkerContext): Promise<OpenWorker> {
-  const worker = await createWorker(context, { taskQueue: QUEUES.checkout, ...workflowCode() });
+  const client = clientOf(context);
+  const activities = sagaActivities({ isRunning: (workflowId) => isRunning(client, workflowId) });
+  const worker = await createWorker(context, { taskQueue: QUEUES.checkout, activities, ...workflowCode() });
   return { worker, close: async () => {} };
 }

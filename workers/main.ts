@@ -60,7 +60,7 @@ async function openWorkers(config: Config, log: Logger, names: readonly WorkerNa
   const connection = await pRetry(() => NativeConnection.connect(connectionOptions), { retries: CONNECT_RETRIES });
   if (names.includes('checkout-worker')) await registerSearchAttributes(log);
 
-  const opened = await Promise.all(names.map((name) => WORKERS[name]({ config, connection, namespace })));
+  const opened = await Promise.all(names.map((name) => WORKERS[name]({ config, connection, namespace, log })));
   const finished = Promise.all(opened.map(({ worker }) => worker.run()));
   finished.catch((error: unknown) => {
     log.fatal({ err: error }, 'a worker failed');

@@ -37,7 +37,7 @@ function throughPino(log: Logger): TemporalLogger {
   };
 }
 
-/** The SDK warns of it at every start; each worker of ours runs either workflows or steps, by design. */
+/** The SDK warns of it at every start; a worker of ours that runs steps runs no workflows, by design. */
 const ONE_SIDED = /^No (workflows|activities) registered, not polling for /;
 
 const LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;

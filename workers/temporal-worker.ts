@@ -1,12 +1,23 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
+import { Client } from '@temporalio/client';
 import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 
 import type { Config } from '../infra/config.ts';
+import type { Logger } from '../infra/log.ts';
 
 /** What every worker of a process shares. */
-export type WorkerContext = Readonly<{ config: Config; connection: NativeConnection; namespace: string }>;
+export type WorkerContext = Readonly<{
+  config: Config;
+  connection: NativeConnection;
+  namespace: string;
+  log: Logger;
+}>;
+
+/** Starts and asks about workflows, through the connection that the workers have anyway. */
+export const clientOf = ({ connection, namespace }: Pick<WorkerContext, 'connection' | 'namespace'>): Client =>
+  new Client({ connection, namespace });
 
 /** A worker and what it must close when its last task has ended. */
 export type OpenWorker = Readonly<{ worker: Worker; close: () => Promise<void> }>;

@@ -36,7 +36,8 @@ export async function runningSaga(): Promise<RunningSaga> {
     PAYMENT_DATABASE_URL: databases.urls.payment,
     GATEWAY_URL: gateway.url,
   });
-  const context = { config, connection: nativeConnection, namespace };
+  const log = pino({ level: 'error' }, process.stderr);
+  const context = { config, connection: nativeConnection, namespace, log };
   const workers = await Promise.all(
     [openCheckoutWorker, openInventoryWorker, openOrderWorker, openPaymentWorker].map((open) => open(context)),
   );
