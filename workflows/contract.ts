@@ -2,6 +2,7 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 
 import type { CheckoutStatus, PlacedAnswer } from '../domain/checkout.ts';
+import type { ReconcileProgress } from '../domain/reconcile.ts';
 import type { BegunAnswer } from '../domain/refund.ts';
 
 /** One task queue per service: its workers hold only that service's credentials. Names are in histories: never rename. */
@@ -60,6 +61,9 @@ export const statusQuery = defineQuery<StatusAnswer>('status');
 export type TimelineEntry = Readonly<{ at: string; what: string }>;
 
 export const timelineQuery = defineQuery<readonly TimelineEntry[]>('timeline');
+
+/** How far a run of the reconciler is. */
+export const progressQuery = defineQuery<ReconcileProgress>('progress');
 
 /** What an operator filters by in Temporal Web. Never personal data. */
 export const SEARCH_ATTRIBUTES = {

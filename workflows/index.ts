@@ -1,2 +1,5 @@
 export { checkout } from './checkout.ts';
+export { reconcile } from './reconcile.ts';
+export { refund } from './refund.ts';
+export { repair } from './repair.ts';
 export { webhook } from './webhook.ts';
