@@ -6,7 +6,7 @@ export type Stock = Readonly<{ id: string; available: number; reserved: number; 
 /** A merged order line with the stock row that serves it, locked by the caller; null where there is no such stock. */
 export type StockLine<S extends Stock = Stock> = Readonly<{ lineNo: number; quantity: number; stock: S }>;
 
-export type MovementType = 'RESERVED' | 'COMMITTED' | 'RELEASED';
+export type MovementType = 'RESERVED' | 'COMMITTED' | 'RELEASED' | 'ADJUSTED';
 
 /** One change of one stock row: the ledger's line, before and after. */
 export type Movement<S extends Stock = Stock> = Readonly<{
@@ -41,6 +41,10 @@ export const commit = <S extends Stock>(lines: readonly StockLine<S>[]): Movemen
 /** The reservation goes back to where it came from. */
 export const release = <S extends Stock>(lines: readonly StockLine<S>[]): Movement<S>[] =>
   lines.map((line) => move('RELEASED', line, +line.quantity, -line.quantity));
+
+/** Units that were sold come back and are on sale again. */
+export const takeBack = <S extends Stock>(lines: readonly StockLine<S>[]): Movement<S>[] =>
+  lines.map((line) => move('ADJUSTED', line, +line.quantity, 0));
 
 function move<S extends Stock>(
   type: MovementType,

@@ -1,26 +1,28 @@
-import type { CheckoutInput, Reservation } from '../../domain/checkout.ts';
+import type { CheckoutInput, PaymentChoice, Reservation } from '../../domain/checkout.ts';
 import { CheckoutError, isRefusal, type Refusal } from '../../domain/errors.ts';
-import { commit, type Movement, release, reserve } from '../../domain/inventory.ts';
+import { commit, release, reserve } from '../../domain/inventory.ts';
+import type { PaymentMethod } from '../../domain/payment.ts';
 import { mergeLines, priceCart, type PricedCart } from '../../domain/pricing.ts';
-import { appendToOutbox } from '../../events/outbox.ts';
 import type { Databases, SqlTransaction } from '../../infra/databases.ts';
 import { throwRefusal, withRefusals } from '../refusals.ts';
 import { lockCustomer, readCatalogue } from './catalogue.ts';
 import { type Answer, lockHeader, type OrderKey, storeDecision } from './header.ts';
 import { insertReservations, setReservations } from './reservations.ts';
-import { lockReserved, lockStock, movementEvent, saveMovements, type StockRow } from './stock.ts';
+import { lockReserved, lockStock, recordMovements, type StockRow } from './stock.ts';
 
-export type InventoryDeps = Pick<Databases, 'platform'> & Readonly<{ limits: Limits }>;
+export type InventoryDeps = Pick<Databases, 'platform'> &
+  Readonly<{
+    limits: Limits;
+    /** How long a reservation waits for its payment, milliseconds per method; the shopper may ask for less. */
+    holdMs: Readonly<Record<PaymentMethod, number>>;
+  }>;
 /** What one customer may hold without paying: against carts that only block stock. */
 export type Limits = Readonly<{ maxOpenCheckouts: number; maxUnitsPerProduct: number }>;
 /** `unplaced` is what a repeated request is answered when the order was released before it was placed. */
 export type ReleaseInput = OrderKey & Readonly<{ unplaced: Refusal | null }>;
 
-/** How long a reservation may wait for a card payment before the reconciler looks at it, milliseconds. */
-const HOLD_MS = 15 * 60_000;
-
 /** The steps of the inventory service (task queue `inventory`, source document 2.2). */
-export const inventoryActivities = ({ platform, limits }: InventoryDeps) =>
+export const inventoryActivities = (deps: InventoryDeps) =>
   withRefusals({
     /**
      * Sets stock aside for an order, every line or none. Repeating it gives the first answer, a refusal too.
@@ -28,7 +30,7 @@ export const inventoryActivities = ({ platform, limits }: InventoryDeps) =>
      * @throws CheckoutError after the commit, so that the refusal is on record before anyone hears of it
      */
     async reserveStock(input: CheckoutInput): Promise<Reservation> {
-      const answer = await platform.$transaction((tx) => decideReservation(tx, input, limits));
+      const answer = await deps.platform.$transaction((tx) => decideReservation(tx, deps, input));
       return isRefusal(answer) ? throwRefusal(answer) : answer;
     },
 
@@ -38,7 +40,7 @@ export const inventoryActivities = ({ platform, limits }: InventoryDeps) =>
      * @throws CheckoutError CHECKOUT_ABANDONED when the stock was given back: it cannot happen, a person must look
      */
     async commitStock(key: OrderKey): Promise<void> {
-      await platform.$transaction(async (tx) => {
+      await deps.platform.$transaction(async (tx) => {
         const { state } = await lockHeader(tx, key);
         if (state === 'COMMITTED') return;
         // Thrown inside, because it decides nothing: not even a header that was made just now may stay.
@@ -56,7 +58,7 @@ export const inventoryActivities = ({ platform, limits }: InventoryDeps) =>
      * @throws CheckoutError NOT_CANCELLABLE when the sale is final already: a person must look
      */
     async releaseStock({ unplaced, ...key }: ReleaseInput): Promise<void> {
-      const done = await platform.$transaction(async (tx) => {
+      const done = await deps.platform.$transaction(async (tx) => {
         const { state } = await lockHeader(tx, key);
         if (state === 'RESERVED') await settleReservation(tx, key.orderId, 'RELEASED');
         if (state === null || state === 'RESERVED') {
@@ -70,7 +72,11 @@ export const inventoryActivities = ({ platform, limits }: InventoryDeps) =>
 
 export type InventoryActivities = ReturnType<typeof inventoryActivities>;
 
-async function decideReservation(tx: SqlTransaction, input: CheckoutInput, limits: Limits): Promise<Answer> {
+async function decideReservation(
+  tx: SqlTransaction,
+  { limits, holdMs }: InventoryDeps,
+  input: CheckoutInput,
+): Promise<Answer> {
   const { state, answer, requestHash, now } = await lockHeader(tx, input);
   // Temporal forgets, the header does not: another request under this key must not continue this one's order.
   if (requestHash !== input.requestHash) return KEY_REUSED;
@@ -84,9 +90,20 @@ async function decideReservation(tx: SqlTransaction, input: CheckoutInput, limit
 
   const reservation = { ...cart, paymentMethod: input.payment.method, placedAt: now.toISOString() };
   await insertReservations(tx, input.orderId, cart.lines);
-  await recordMovements(tx, input.orderId, moves, 'CHECKOUT');
-  await storeDecision(tx, input.orderId, { state: 'RESERVED', answer: reservation, holdMs: HOLD_MS });
+  await recordMovements(tx, { orderId: input.orderId, reason: 'CHECKOUT' }, moves);
+  await storeDecision(tx, input.orderId, {
+    state: 'RESERVED',
+    answer: reservation,
+    holdMs: holdOf(input.payment, holdMs),
+  });
   return reservation;
+}
+
+/** Milliseconds. A hold that was asked for can only be shorter than the shop's. */
+function holdOf(payment: PaymentChoice, holdMs: InventoryDeps['holdMs']): number {
+  const shop = holdMs[payment.method];
+  const asked = payment.method === 'bank_transfer' ? payment.holdSeconds : undefined;
+  return asked === undefined ? shop : Math.min(shop, asked * 1_000);
 }
 
 const KEY_REUSED: Refusal = { code: 'IDEMPOTENCY_KEY_REUSED', message: 'this key belongs to another request' };
@@ -119,20 +136,7 @@ async function refuse(tx: SqlTransaction, orderId: string, answer: Refusal): Pro
 async function settleReservation(tx: SqlTransaction, orderId: string, state: 'COMMITTED' | 'RELEASED'): Promise<void> {
   const lines = await lockReserved(tx, orderId);
   const [moves, reason] = state === 'COMMITTED' ? [commit(lines), 'ORDER_PAID'] : [release(lines), 'CHECKOUT_UNDONE'];
-  await recordMovements(tx, orderId, moves, reason);
+  await recordMovements(tx, { orderId, reason }, moves);
   await setReservations(tx, orderId, state);
   if (state === 'COMMITTED') await storeDecision(tx, orderId, { state });
-}
-
-async function recordMovements(
-  tx: SqlTransaction,
-  orderId: string,
-  moves: readonly Movement<StockRow>[],
-  reason: string,
-): Promise<void> {
-  await saveMovements(tx, orderId, moves, reason);
-  await appendToOutbox(
-    tx,
-    moves.map((movement) => movementEvent(orderId, movement, reason)),
-  );
 }

@@ -12,7 +12,8 @@ export type CustomerLoad = Readonly<{
 
 /**
  * Locks the customer until the transaction ends and counts what they hold, so that two checkouts of one customer
- * cannot both pass a limit. Counted from reservations that are neither paid nor given back.
+ * cannot both pass a limit. Counted from reservations that are neither paid nor given back and whose hold is not over:
+ * one that the shopper let expire must not block the next try, however long its undo takes.
  */
 export async function lockCustomer(
   tx: SqlTransaction,
@@ -25,7 +26,7 @@ export async function lockCustomer(
       select r.product_id, sum(r.quantity) as quantity
       from inventory_orders o
       join inventory_reservations r using (order_id)
-      where o.user_id = ${customerId}::bigint and o.state = 'RESERVED'
+      where o.user_id = ${customerId}::bigint and o.state = 'RESERVED' and o.expires_at > clock_timestamp()
       group by r.product_id
     ), asked as (
       -- Wider than any column: a quantity that fits none is refused, not an error that is retried for ever.
@@ -36,7 +37,7 @@ export async function lockCustomer(
     select
       exists (select from users where id = ${customerId}::bigint and status = 'ACTIVE') as active,
       (select count(*)::integer from inventory_orders
-       where user_id = ${customerId}::bigint and state = 'RESERVED') as open,
+       where user_id = ${customerId}::bigint and state = 'RESERVED' and expires_at > clock_timestamp()) as open,
       (select max(a.quantity + coalesce(h.quantity, 0)) from asked a left join held h using (product_id)) as units`;
   const { active, open, units } = expectRow(rows);
   return { active, openCheckouts: open, mostUnits: units };

@@ -29,6 +29,16 @@ export async function lockHeader(tx: SqlTransaction, key: OrderKey): Promise<Hea
   return expectRow(rows);
 }
 
+/** Locks the decision row of an order without making one. Undefined where there is none. */
+export async function lockState(
+  tx: SqlTransaction,
+  orderId: string,
+): Promise<Readonly<{ state: HeaderState | null }> | undefined> {
+  const [row] = await tx.$queryRaw<{ state: HeaderState | null }[]>`
+    select state from inventory_orders where order_id = ${orderId}::uuid for update`;
+  return row;
+}
+
 /**
  * Decides the order for the inventory service; an answer, once stored, is replaced only when the order was released
  * before it was placed. `holdMs`: how long the reservation may wait for its payment, milliseconds.

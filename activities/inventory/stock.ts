@@ -1,6 +1,6 @@
 import type { Movement, Stock, StockLine } from '../../domain/inventory.ts';
-import { movementIdFor, stockAggregateId } from '../../events/ids.ts';
-import { type ShopEvent, shopEvent } from '../../events/outbox.ts';
+import { movementIdFor, returnIdFor, stockAggregateId } from '../../events/ids.ts';
+import { appendToOutbox, type ShopEvent, shopEvent } from '../../events/outbox.ts';
 import type { SqlTransaction } from '../../infra/databases.ts';
 import { safeNumber } from '../../infra/rows.ts';
 
@@ -45,6 +45,15 @@ export async function lockReserved(tx: SqlTransaction, orderId: string): Promise
       location_code as "locationCode", quantity
     from inventory_reservations where order_id = ${orderId}::uuid and state = 'RESERVED'
     order by line_no`;
+  return lockStockOf(tx, orderId, reserved);
+}
+
+/** The stock of an order's lines, locked in id order. It was there when it was reserved, so it must be there now. */
+export async function lockStockOf(
+  tx: SqlTransaction,
+  orderId: string,
+  reserved: readonly (StockKey & Readonly<{ quantity: number }>)[],
+): Promise<StockLine<StockRow>[]> {
   const lines = await lockStock(tx, reserved);
   return lines.map(({ stock, ...line }) => {
     if (stock === null) throw new Error(`line ${line.lineNo} of order ${orderId} has lost its stock row`);
@@ -52,23 +61,34 @@ export async function lockReserved(tx: SqlTransaction, orderId: string): Promise
   });
 }
 
-/** One insert into the ledger and one update of the snapshots, whatever the number of lines (source document 2.2). */
-export async function saveMovements(
+/** Why stock moves: for an order, or because a refund brings units of it back. */
+export type Cause = Readonly<{ orderId: string; refundId?: string; reason: string }>;
+
+/** Ledger, snapshots and events of the same movements, in the caller's transaction. */
+export async function recordMovements(
   tx: SqlTransaction,
-  orderId: string,
+  cause: Cause,
   moves: readonly Movement<StockRow>[],
-  reason: string,
 ): Promise<void> {
-  const rows = JSON.stringify(moves.map((movement) => ledgerRow(orderId, movement, reason)));
+  await saveMovements(tx, cause, moves);
+  await appendToOutbox(
+    tx,
+    moves.map((movement) => movementEvent(cause, movement)),
+  );
+}
+
+/** One insert into the ledger and one update of the snapshots, whatever the number of lines (source document 2.2). */
+async function saveMovements(tx: SqlTransaction, cause: Cause, moves: readonly Movement<StockRow>[]): Promise<void> {
+  const rows = JSON.stringify(moves.map((movement) => ledgerRow(cause, movement)));
   await tx.$executeRaw`
     insert into inventory_events (event_type, aggregate_id, aggregate_version, product_id, variant_id, location_code,
       quantity_change, quantity_before, quantity_after, reserved_change, change_reason, reference_type, reference_id,
       event_data, correlation_id)
     select m.type, m.aggregate, m.version, m.product, m.variant, m.location, m.change, m.before, m.after, m.reserved,
-      m.reason, 'ORDER', ${orderId}, jsonb_build_object('lineNo', m.line), m.correlation
+      m.reason, m.cause, m.reference, m.data, m.correlation
     from jsonb_to_recordset(${rows}::jsonb) as m(line integer, type text, aggregate text, version bigint,
       product bigint, variant bigint, location text, change integer, before integer, after integer, reserved integer,
-      reason text, correlation uuid)
+      reason text, cause text, reference text, data jsonb, correlation uuid)
     order by m.line`;
   await tx.$executeRaw`
     update inventory_snapshots s
@@ -79,7 +99,7 @@ export async function saveMovements(
 }
 
 /** One event per ledger row, so that views of stock are ordered per row of stock. */
-export function movementEvent(orderId: string, movement: Movement<StockRow>, reason: string): ShopEvent {
+function movementEvent({ orderId, reason }: Cause, movement: Movement<StockRow>): ShopEvent {
   const { after, quantityChange, reservedChange } = movement;
   const { productId, variantId, locationCode, lowStockThreshold, available, reserved, version } = after;
   const aggregate = stockAggregateId(productId, variantId, locationCode);
@@ -101,12 +121,12 @@ const EVENT_OF = {
   RESERVED: 'InventoryReserved',
   COMMITTED: 'InventoryCommitted',
   RELEASED: 'InventoryReleased',
+  ADJUSTED: 'InventoryAdjusted',
 } as const;
 
 const ledgerRow = (
-  orderId: string,
+  { orderId, refundId, reason }: Cause,
   { type, lineNo, before, after, ...change }: Movement<StockRow>,
-  reason: string,
 ) => ({
   id: after.id,
   line: lineNo,
@@ -121,5 +141,7 @@ const ledgerRow = (
   after: after.available,
   reserved: change.reservedChange,
   reason,
-  correlation: movementIdFor(orderId, type, lineNo),
+  ...(refundId === undefined
+    ? { cause: 'ORDER', reference: orderId, data: { lineNo }, correlation: movementIdFor(orderId, type, lineNo) }
+    : { cause: 'REFUND', reference: refundId, data: { orderId, lineNo }, correlation: returnIdFor(refundId, lineNo) }),
 });

@@ -8,7 +8,7 @@ import { TRANSACTION } from '../../infra/databases.ts';
 import { PrismaClient as OrderClient } from '../../prisma/order/generated/client.ts';
 import { PrismaClient as PlatformClient } from '../../prisma/platform/generated/client.ts';
 import { freshDatabases, type TestDatabases } from '../support/databases.ts';
-import { GENEROUS } from '../support/inventory.ts';
+import { GENEROUS, HOLD_MS } from '../support/inventory.ts';
 import { type Cart, checkoutInput, makeCustomer, makeItem, reservationOf } from '../support/shop.ts';
 import { recordingPool } from '../support/statements.ts';
 
@@ -29,7 +29,7 @@ describe('the statements of a step', function () {
     const { pool, sentBy } = recordingPool(databases.urls.platform);
     const platform = new PlatformClient({ adapter: new PrismaPg(pool), transactionOptions: TRANSACTION });
     try {
-      const activities = inventoryActivities({ platform, limits: GENEROUS });
+      const activities = inventoryActivities({ platform, limits: GENEROUS, holdMs: HOLD_MS });
       const customerId = await makeCustomer(platform);
       const cart: Cart[] = [];
       for (let i = 0; i < MANY; i++) cart.push({ item: await makeItem(platform), quantity: 1 });

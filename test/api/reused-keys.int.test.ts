@@ -7,7 +7,7 @@ import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
 import { orderIdFor } from '../../events/ids.ts';
 import { freePort } from '../../infra/embedded/ports.ts';
 import { eventually } from '../support/eventually.ts';
-import { GENEROUS } from '../support/inventory.ts';
+import { GENEROUS, HOLD_MS } from '../support/inventory.ts';
 import { temporalServer } from '../support/servers.ts';
 import { type GrpcProxy, grpcProxy } from './grpc-proxy.ts';
 import { cart, COASTER, type OpenApi, openApi } from './open-api.ts';
@@ -33,7 +33,7 @@ const describeCheckout = (api: OpenApi, key: string) =>
 async function reserveFor(api: OpenApi, key: string): Promise<void> {
   const items = [{ ...COASTER, variantId: null, locationCode: 'MAIN' }];
   const payment = { method: 'card', token: 'tok_ok' } as const;
-  await inventoryActivities({ platform: api.platform, limits: GENEROUS }).reserveStock({
+  await inventoryActivities({ platform: api.platform, limits: GENEROUS, holdMs: HOLD_MS }).reserveStock({
     orderId: orderOf(key),
     customerId: '1',
     requestHash: requestHashOf({ items, payment, expectedTotal: null }),

@@ -1,15 +1,25 @@
-import { type InventoryActivities, inventoryActivities, type Limits } from '../../activities/inventory/activities.ts';
+import {
+  type InventoryActivities,
+  inventoryActivities,
+  type InventoryDeps,
+  type Limits,
+} from '../../activities/inventory/activities.ts';
+import type { InventoryReturnActivities } from '../../activities/inventory/contract.ts';
+import { inventoryReturnActivities } from '../../activities/inventory/return-activities.ts';
 import { type Databases, openPlatform } from '../../infra/databases.ts';
 import { freshDatabases, query } from './databases.ts';
 import type { Item } from './shop.ts';
 
 export const GENEROUS: Limits = { maxOpenCheckouts: 1_000, maxUnitsPerProduct: 1_000_000 };
+/** How long a reservation waits for its payment where a test does not care, milliseconds. */
+export const HOLD_MS: InventoryDeps['holdMs'] = { card: 60_000, bank_transfer: 60_000 };
 
 export type InventoryService = Readonly<{
   platform: Databases['platform'];
   activities: InventoryActivities;
-  /** The same service with other limits. */
-  limitedTo: (limits: Partial<Limits>) => InventoryActivities;
+  returns: InventoryReturnActivities;
+  /** The same service with other limits, and other holds. */
+  limitedTo: (limits: Partial<Limits>, holdMs?: Partial<InventoryDeps['holdMs']>) => InventoryActivities;
   /** Of the service's own role. */
   url: string;
   adminUrl: string;
@@ -20,10 +30,12 @@ export type InventoryService = Readonly<{
 export async function openInventory(poolSize = 10): Promise<InventoryService> {
   const databases = await freshDatabases();
   const platform = openPlatform(databases.urls.platform, { poolSize });
-  const limitedTo = (limits: Partial<Limits>) => inventoryActivities({ platform, limits: { ...GENEROUS, ...limits } });
+  const limitedTo: InventoryService['limitedTo'] = (limits, holdMs = {}) =>
+    inventoryActivities({ platform, limits: { ...GENEROUS, ...limits }, holdMs: { ...HOLD_MS, ...holdMs } });
   return {
     platform,
     activities: limitedTo({}),
+    returns: inventoryReturnActivities({ platform }),
     limitedTo,
     url: databases.urls.platform,
     adminUrl: databases.adminUrl('platform'),

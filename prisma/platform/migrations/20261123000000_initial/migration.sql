@@ -151,7 +151,12 @@ create table inventory_reservations (
   location_code varchar(50) not null,
   quantity integer not null check (quantity > 0),
   state varchar(20) not null default 'RESERVED' check (state in ('RESERVED', 'COMMITTED', 'RELEASED')),
+  -- Units that refunds put on sale again: never more than were sold.
+  returned_quantity integer not null default 0,
   primary key (order_id, line_no),
+  constraint chk_inventory_reservations_returned check (
+    returned_quantity between 0 and case state when 'COMMITTED' then quantity else 0 end
+  ),
   constraint uk_inventory_reservations_stock unique nulls not distinct (order_id, product_id, variant_id, location_code)
 );
 create index ix_inventory_reservations_open on inventory_reservations (product_id, variant_id, location_code)
