@@ -1,4 +1,5 @@
 import { orderActivities } from '../activities/orders/activities.ts';
+import { orderMoneyActivities } from '../activities/orders/money-activities.ts';
 import { databaseUrl } from '../infra/config.ts';
 import { openOrder } from '../infra/databases.ts';
 import { QUEUES } from '../workflows/contract.ts';
@@ -8,6 +9,7 @@ import { createWorker, type OpenWorker, type WorkerContext } from './temporal-wo
 export async function openOrderWorker(context: WorkerContext): Promise<OpenWorker> {
   const { config } = context;
   const order = openOrder(databaseUrl(config, 'order'), { poolSize: config.databasePoolSize });
-  const worker = await createWorker(context, { taskQueue: QUEUES.orders, activities: orderActivities({ order }) });
+  const activities = { ...orderActivities({ order }), ...orderMoneyActivities({ order }) };
+  const worker = await createWorker(context, { taskQueue: QUEUES.orders, activities });
   return { worker, close: () => order.$disconnect() };
 }

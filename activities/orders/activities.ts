@@ -7,19 +7,16 @@ import {
 } from '../../domain/checkout.ts';
 import { CheckoutError, isRefusal, type Refusal } from '../../domain/errors.ts';
 import { closedStatusOf } from '../../domain/order.ts';
-import { appendToOutbox, shopEvent } from '../../events/outbox.ts';
 import type { Databases, SqlTransaction } from '../../infra/databases.ts';
 import { throwRefusal, withRefusals } from '../refusals.ts';
+import { bySaga, recordChange } from './change.ts';
 import { lockMark, setMark } from './mark.ts';
-import { appendHistory, appendResolution, insertOrder, moveOrder, readOrderFacts, type Resolution } from './tables.ts';
+import { appendResolution, insertOrder, moveOrder, type Resolution } from './tables.ts';
 
 export type CreateOrderInput = Pick<CheckoutInput, 'orderId' | 'customerId' | 'requestHash'> &
   Readonly<{ reservation: Reservation }>;
 export type MarkPaidInput = Readonly<{ orderId: string; paymentId: string }>;
 export type CloseOrderInput = Readonly<{ orderId: string; end: SagaEnd }>;
-
-/** Who the history says it was: the saga itself. */
-const ACTOR = 'checkout';
 
 /** The steps of the order service (task queue `orders`, source document 1, steps 4 and 6). */
 export const orderActivities = ({ order: orders }: Pick<Databases, 'order'>) =>
@@ -38,7 +35,7 @@ export const orderActivities = ({ order: orders }: Pick<Databases, 'order'>) =>
 
         const order = placedOrder(orderId, reservation);
         await insertOrder(tx, { ...input, order });
-        await recordChange(tx, orderId, 'OrderCreated', null);
+        await recordChange(tx, orderId, 'OrderCreated', bySaga(null));
         await setMark(tx, orderId, 'CREATED', order);
         return order;
       });
@@ -59,7 +56,7 @@ export const orderActivities = ({ order: orders }: Pick<Databases, 'order'>) =>
           throw new CheckoutError('CHECKOUT_ABANDONED', `order ${orderId} is not open, so it cannot be paid`);
         }
         mustMove(await moveOrder(tx, orderId, { from: 'PENDING', to: 'PAID', paymentId }), orderId);
-        await recordChange(tx, orderId, 'OrderPaid', null);
+        await recordChange(tx, orderId, 'OrderPaid', bySaga(null));
         await setMark(tx, orderId, 'PAID');
       });
     },
@@ -92,18 +89,7 @@ export type OrderActivities = ReturnType<typeof orderActivities>;
 async function closeCreated(tx: SqlTransaction, orderId: string, { status, refusal }: SagaEnd): Promise<void> {
   const to = closedStatusOf(status);
   mustMove(await moveOrder(tx, orderId, { from: 'PENDING', to, failure: refusal }), orderId);
-  await recordChange(tx, orderId, to === 'FAILED' ? 'OrderFailed' : 'OrderCancelled', refusal.code);
-}
-
-async function recordChange(
-  tx: SqlTransaction,
-  orderId: string,
-  type: 'OrderCreated' | 'OrderPaid' | 'OrderFailed' | 'OrderCancelled',
-  reason: string | null,
-): Promise<void> {
-  await appendHistory(tx, orderId, reason, ACTOR);
-  const { version, data } = await readOrderFacts(tx, orderId);
-  await appendToOutbox(tx, [shopEvent(type, orderId, version, orderId, data)]);
+  await recordChange(tx, orderId, to === 'FAILED' ? 'OrderFailed' : 'OrderCancelled', bySaga(refusal.code));
 }
 
 /** The mark and the order move together; if they ever differ, nothing is written and the saga waits for a person. */

@@ -15,6 +15,13 @@ export async function lockMark(tx: SqlTransaction, orderId: string): Promise<Mar
   return expectRow(rows);
 }
 
+/** Locks the order's decision row without making one. Undefined where the order service never heard of the order. */
+export async function lockKnownMark(tx: SqlTransaction, orderId: string): Promise<Mark | undefined> {
+  const [row] = await tx.$queryRaw<Mark[]>`
+    select state, answer from order_marks where order_id = ${orderId}::uuid for update`;
+  return row;
+}
+
 /** Moves the mark; the first answer is never replaced. */
 export async function setMark(
   tx: SqlTransaction,

@@ -45,11 +45,25 @@ export async function moveOrder(tx: SqlTransaction, orderId: string, change: Ord
   return moved === 1;
 }
 
-/** One line of the order's history, with the state and version that the order has now. `actor` is a role, not a person. */
-export const appendHistory = (tx: SqlTransaction, orderId: string, reason: string | null, actor: string) =>
+export type HistoryLine = Readonly<{
+  reason: string | null;
+  /** A role or an opaque operator id, never a person. */
+  actor: string;
+  /** Names what writes the line where that may be repeated: the same one writes one line. */
+  sourceId?: string;
+}>;
+
+/**
+ * One line of the order's history, with the state and version that the order has now; none where there is no order.
+ *
+ * @returns 0 when its source has written it before
+ */
+export const appendHistory = (tx: SqlTransaction, orderId: string, { reason, actor, sourceId }: HistoryLine) =>
   tx.$executeRaw`
-    insert into order_status_history (order_id, order_version, status, reason, actor)
-    select id, version, status, ${reason}, ${actor} from orders where id = ${orderId}::uuid`;
+    insert into order_status_history (order_id, order_version, status, reason, actor, source_id)
+    select id, version, status, left(${reason}, 500), left(${actor}, 100), ${sourceId ?? null}
+    from orders where id = ${orderId}::uuid
+    on conflict (order_id, source_id) do nothing`;
 
 export type Resolution = Readonly<{
   orderId: string;
@@ -67,12 +81,14 @@ export const appendResolution = (
   tx: SqlTransaction,
   { orderId, resolutionId, steps, action, reason, by }: Resolution,
 ) =>
-  tx.$executeRaw`
-    insert into order_status_history (order_id, order_version, status, reason, actor, source_id)
-    select id, version, status, left(${`${action} ${steps.join(', ')}: ${reason}`}, 500), left(${`operator:${by}`}, 100),
-      ${resolutionId}
-    from orders where id = ${orderId}::uuid
-    on conflict (order_id, source_id) do nothing`;
+  appendHistory(tx, orderId, {
+    reason: `${action} ${steps.join(', ')}: ${reason}`,
+    actor: operator(by),
+    sourceId: resolutionId,
+  });
+
+/** How the history names an operator. */
+export const operator = (by: string): string => `operator:${by}`;
 
 type OrderRow = Omit<EventData<'OrderCreated'>, 'totalMinor' | 'refundedTotalMinor' | 'placedAt'> &
   Readonly<{ version: bigint; totalMinor: bigint; refundedTotalMinor: bigint; placedAt: Date }>;
