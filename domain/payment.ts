@@ -39,7 +39,7 @@ export type Charge = Readonly<{
 export type Judgement = 'CAPTURED' | 'AWAITING_CONFIRMATION' | Refusal | undefined;
 
 /** What a charge means for the order that asked for `amount`: other money than was asked is never kept. */
-export function judgeCharge(charge: Charge, amount: Money): Judgement {
+export function judgeCharge(charge: Charge, amount: Money, method: PaymentMethod): Judgement {
   switch (charge.status) {
     case 'captured':
       if (charge.captured !== null && sameMoney(charge.captured, amount)) return 'CAPTURED';
@@ -49,9 +49,9 @@ export function judgeCharge(charge: Charge, amount: Money): Judgement {
         detail: { asked: amount, captured: charge.captured },
       };
     case 'declined':
-      return declined(charge.declineCode ?? 'declined');
+      return declined(method, charge.declineCode ?? 'declined');
     case 'cancelled':
-      return declined('cancelled');
+      return method === 'bank_transfer' ? ACCOUNT_CLOSED : declined(method, 'cancelled');
     case 'requires_confirmation':
       return 'AWAITING_CONFIRMATION';
     case 'open':
@@ -60,8 +60,14 @@ export function judgeCharge(charge: Charge, amount: Money): Judgement {
   }
 }
 
-const declined = (reason: string): Refusal => ({
+const declined = (method: PaymentMethod, reason: string): Refusal => ({
   code: 'PAYMENT_DECLINED',
-  message: `the card was declined: ${reason}`,
+  message: `the ${method === 'card' ? 'card' : 'transfer'} was declined: ${reason}`,
   detail: { reason },
 });
+
+/** Nobody says no to a transfer: its account is closed when it has not come in time. */
+const ACCOUNT_CLOSED: Refusal = {
+  code: 'HOLD_EXPIRED',
+  message: 'the account for the transfer was closed before the money came',
+};

@@ -41,6 +41,8 @@ const payment = z.strictObject({
   currency,
   amountMinor: minor,
   capturedMinor: minor,
+  /** Of `capturedMinor` and `refundedMinor`: a gateway may take another currency than was asked. Null before. */
+  capturedCurrency: currency.nullable(),
   refundedMinor: minor,
   failureCode: z.string().nullable(),
 });

@@ -1,23 +1,27 @@
 import { paymentIdFor } from '../../events/ids.ts';
 import type { SqlTransaction } from '../../infra/databases.ts';
 import type { Abandoned } from './contract.ts';
-import { decide, lockMark } from './mark.ts';
-import { findPayment, movePayment } from './tables.ts';
+import { askedOf, lockStanding } from './learn.ts';
+import { decide } from './mark.ts';
+import { openSettlement } from './settlement-tables.ts';
+import { giveUp } from './tables.ts';
 
-/** Decides the race against a capture, once, under the decision row. Leaves its mark also where there is no payment. */
-export async function abandon(tx: SqlTransaction, orderId: string): Promise<Abandoned> {
+/**
+ * Decides the race against a capture, once, under the decision row. Leaves its mark also where there is no payment.
+ *
+ * @param giveBack the order goes forward in no case: what is captured is put on record as owed, so that it is found
+ *   also when nobody goes on
+ */
+export async function abandon(tx: SqlTransaction, orderId: string, giveBack: boolean): Promise<Abandoned> {
   const paymentId = paymentIdFor(orderId);
-  const { decision, answer } = await lockMark(tx, orderId);
-  if (decision === 'CAPTURED') return { outcome: 'ALREADY_CAPTURED', paymentId };
-  if (decision !== null) return { outcome: 'CANCELLED', refusal: answer };
+  const { mark, payment } = await lockStanding(tx, orderId);
+  if (mark.decision === 'CAPTURED') {
+    if (giveBack && payment !== undefined) await openSettlement(tx, orderId, paymentId, askedOf(payment));
+    return { outcome: 'ALREADY_CAPTURED', paymentId };
+  }
+  if (mark.decision !== null) return { outcome: 'CANCELLED', refusal: mark.answer };
 
   await decide(tx, orderId, 'ABANDONED');
-  const payment = await findPayment(tx, paymentId);
-  // Without a provider's id nothing can have been charged, nor will be: a late copy meets the mark first.
-  if (payment?.providerId === null) {
-    await movePayment(tx, paymentId, { from: ['PENDING'], to: 'CANCELLED', event: 'PaymentCancelled' });
-  } else if (payment !== undefined) {
-    await movePayment(tx, paymentId, { from: ['PENDING', 'AWAITING_CONFIRMATION'], to: 'IN_DOUBT' });
-  }
+  await giveUp(tx, paymentId);
   return { outcome: 'CANCELLED', refusal: null };
 }

@@ -1,63 +1,93 @@
-import { CheckoutError, type Refusal } from '../../domain/errors.ts';
-import { type Charge, judgeCharge } from '../../domain/payment.ts';
+import type { Refusal } from '../../domain/errors.ts';
+import type { Charge } from '../../domain/payment.ts';
 import { paymentIdFor } from '../../events/ids.ts';
 import type { SqlTransaction } from '../../infra/databases.ts';
 import { GatewayRefusal } from '../../infra/payment-gateway/port.ts';
-import { throwRefusal } from '../refusals.ts';
 import type { CaptureInput, PaymentDeps, PaymentState } from './contract.ts';
-import { decide, lockMark, type Mark } from './mark.ts';
-import { appendPaymentEvent, findPayment, insertPayment, movePayment, storeProviderId } from './tables.ts';
+import { learn, lockStanding, type Standing, stateOf } from './learn.ts';
+import { providerIdOf } from './look.ts';
+import { appendPaymentEvent, findPayment, insertPayment, type PaymentRow, storeProviderId } from './tables.ts';
 
 /** Opens the payment, asks the gateway, records what it said; every step finds what an earlier attempt has done. */
 export async function capture(deps: PaymentDeps, input: CaptureInput): Promise<PaymentState> {
-  const { payment: payments } = deps;
-  const paymentId = paymentIdFor(input.orderId);
-  const opened = await payments.$transaction((tx) => open(tx, deps, input, paymentId));
-  if (opened.decided) return answerOf(opened.mark, input.orderId);
+  const { orderId } = input;
+  const holdMs = holdOf(deps, input);
+  const opened = await deps.payment.$transaction((tx) => open(tx, deps, input));
+  const known = stateOf(orderId, opened);
+  if (known !== undefined) return known;
+  const { payment } = opened;
+  if (payment === undefined) throw new Error(`the payment of order ${orderId} was not opened`);
 
-  const prepared = opened.providerId ?? (await prepare(deps, input, paymentId));
-  if (typeof prepared !== 'string') {
-    return 'code' in prepared ? record(deps, input, paymentId, prepared) : answerOf(prepared, input.orderId);
-  }
-  // A charge that an earlier attempt may have asked for is looked up first: its key may have expired.
-  const earlier = opened.providerId === null ? undefined : await deps.gateway.lookup(prepared, deps.signal());
-  const outcome = earlier !== undefined && isFinal(earlier) ? earlier : await confirm(deps, input, prepared);
-  return record(deps, input, paymentId, outcome);
+  const outcome = typeof holdMs === 'number' ? await charge(deps, input, payment) : holdMs;
+  const standing =
+    'mark' in outcome
+      ? outcome
+      : await deps.payment.$transaction((tx) =>
+          learn(tx, orderId, outcome, typeof holdMs === 'number' ? holdMs : null),
+        );
+  const state = stateOf(orderId, standing);
+  if (state === undefined) throw new Error(`the gateway has not decided the charge of order ${orderId} yet`);
+  return state;
 }
 
-type Opened = Readonly<{ decided: true; mark: Mark } | { decided: false; providerId: string | null }>;
+/** A shopper may ask for a shorter hold, never for a longer one. Milliseconds. */
+function holdOf({ holdMs }: PaymentDeps, { payment: choice }: CaptureInput): number | Refusal {
+  if (choice.method === 'card' || choice.holdSeconds === undefined) return holdMs[choice.method];
+  const { holdSeconds } = choice;
+  if (!Number.isSafeInteger(holdSeconds) || holdSeconds < 1) {
+    return { code: 'PAYMENT_METHOD_INVALID', message: 'holdSeconds must be a positive whole number' };
+  }
+  return Math.min(holdMs[choice.method], holdSeconds * 1_000);
+}
 
 async function open(
   tx: SqlTransaction,
-  { gateway }: PaymentDeps,
-  { orderId, customerId, amount, payment: choice }: CaptureInput,
-  paymentId: string,
-): Promise<Opened> {
-  const mark = await lockMark(tx, orderId);
-  if (mark.decision !== null) return { decided: true, mark };
-  const { provider } = gateway;
-  const isNew = await insertPayment(tx, { paymentId, orderId, customerId, provider, method: choice.method, amount });
-  if (isNew) await appendPaymentEvent(tx, paymentId, 'PaymentPending');
-  const payment = await findPayment(tx, paymentId);
-  return { decided: false, providerId: payment?.providerId ?? null };
+  { gateway: { provider } }: PaymentDeps,
+  { orderId, customerId, amount, payment: { method } }: CaptureInput,
+): Promise<Standing> {
+  const standing = await lockStanding(tx, orderId);
+  if (standing.mark.decision !== null || standing.payment !== undefined) return standing;
+  const paymentId = paymentIdFor(orderId);
+  await insertPayment(tx, { paymentId, orderId, customerId, provider, method, amount });
+  await appendPaymentEvent(tx, paymentId, 'PaymentPending');
+  return { mark: standing.mark, payment: await findPayment(tx, paymentId) };
 }
 
-/**
- * The provider's id is committed, under the mark, before anything can be charged: an undo can always find it.
- *
- * @returns the id; or the gateway's "no"; or the mark when it was decided meanwhile: then nothing may be charged
- */
-async function prepare(deps: PaymentDeps, input: CaptureInput, paymentId: string): Promise<string | Mark | Refusal> {
-  const given = await orRefusal(deps.gateway.prepare({ ...input, method: input.payment.method }, deps.signal()));
+/** @returns what the gateway said; or how the payment stands when it was decided meanwhile: then nothing is charged */
+async function charge(
+  deps: PaymentDeps,
+  input: CaptureInput,
+  payment: PaymentRow,
+): Promise<Charge | Refusal | Standing> {
+  const { gateway } = deps;
+  const { orderId, payment: choice } = input;
+  if (payment.providerId === null) {
+    const prepared = await prepare(deps, input, payment);
+    if (typeof prepared !== 'string') return prepared;
+    return orRefusal(gateway.confirm(orderId, prepared, choice, deps.signal()));
+  }
+  // A charge that an earlier attempt may have asked for is looked up first: its key may have expired.
+  const providerId = providerIdOf(deps, payment);
+  const earlier = await gateway.lookup(providerId, deps.signal());
+  if (earlier !== undefined && isFinal(earlier)) return earlier;
+  return orRefusal(gateway.confirm(orderId, providerId, choice, deps.signal()));
+}
+
+/** The provider's id is committed, under the mark, before anything can be charged: an undo can always find it. */
+async function prepare(
+  deps: PaymentDeps,
+  input: CaptureInput,
+  { paymentId }: PaymentRow,
+): Promise<string | Refusal | Standing> {
+  const { orderId, amount } = input;
+  const { method } = input.payment;
+  const given = await orRefusal(deps.gateway.prepare({ orderId, amount, method }, deps.signal()));
   if (typeof given !== 'string') return given;
   return deps.payment.$transaction(async (tx) => {
-    const mark = await lockMark(tx, input.orderId);
-    return mark.decision === null ? storeProviderId(tx, paymentId, given) : mark;
+    const standing = await lockStanding(tx, orderId);
+    return standing.mark.decision === null ? storeProviderId(tx, paymentId, given) : standing;
   });
 }
-
-const confirm = (deps: PaymentDeps, input: CaptureInput, providerId: string): Promise<Charge | Refusal> =>
-  orRefusal(deps.gateway.confirm(input.orderId, providerId, input.payment, deps.signal()));
 
 /** A final "no" of the gateway as a value; everything else leaves the outcome in doubt and is thrown on. */
 async function orRefusal<T>(asked: Promise<T>): Promise<T | Refusal> {
@@ -70,43 +100,3 @@ async function orRefusal<T>(asked: Promise<T>): Promise<T | Refusal> {
 }
 
 const isFinal = ({ status }: Charge): boolean => status !== 'open' && status !== 'processing';
-
-/** Writes the outcome down, unless an undo has decided meanwhile: then the undo settles what was charged. */
-async function record(
-  { payment: payments }: PaymentDeps,
-  { orderId, amount }: CaptureInput,
-  paymentId: string,
-  outcome: Charge | Refusal,
-): Promise<PaymentState> {
-  const judgement = 'code' in outcome ? outcome : judgeCharge(outcome, amount);
-  if (judgement === undefined || judgement === 'AWAITING_CONFIRMATION')
-    throw new Error(`the gateway has not decided the charge of order ${orderId} yet`);
-  const captured = 'code' in outcome ? null : outcome.captured;
-
-  const mark = await payments.$transaction(async (tx): Promise<Mark> => {
-    const locked = await lockMark(tx, orderId);
-    if (locked.decision !== null) return locked;
-    const success = judgement === 'CAPTURED';
-    const moved = await movePayment(tx, paymentId, {
-      from: ['PENDING'],
-      to: success ? 'CAPTURED' : 'FAILED',
-      captured,
-      ...(!success && { failureCode: judgement.code }),
-      event: success ? 'PaymentCompleted' : 'PaymentFailed',
-    });
-    if (!moved) throw new Error(`the payment of order ${orderId} is not open although nothing was decided`);
-    const decided: Mark = success ? { decision: 'CAPTURED', answer: null } : { decision: 'REFUSED', answer: judgement };
-    await decide(tx, orderId, success ? 'CAPTURED' : 'REFUSED', decided.answer);
-    return decided;
-  });
-  return answerOf(mark, orderId);
-}
-
-function answerOf({ decision, answer }: Mark, orderId: string): PaymentState {
-  if (decision === 'CAPTURED') return { status: 'CAPTURED', paymentId: paymentIdFor(orderId) };
-  if (answer !== null) throwRefusal(answer);
-  throw abandoned(orderId);
-}
-
-const abandoned = (orderId: string) =>
-  new CheckoutError('CHECKOUT_ABANDONED', `the payment of order ${orderId} was given up`);

@@ -30,6 +30,9 @@ export type PaymentState = Readonly<
     }
 >;
 
+/** `giveBack`: the order goes forward in no case, also when the money was captured before. */
+export type AbandonInput = Readonly<{ orderId: string; giveBack?: boolean }>;
+
 /** `refusal` is the "no" on record that closed the payment before; null where it was given up. */
 export type Abandoned = Readonly<
   { outcome: 'CANCELLED'; refusal: Refusal | null } | { outcome: 'ALREADY_CAPTURED'; paymentId: string }

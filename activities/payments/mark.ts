@@ -15,6 +15,13 @@ export async function lockMark(tx: SqlTransaction, orderId: string): Promise<Mar
   return expectRow(rows);
 }
 
+/** The decision without a lock: once there is one it stays, so only "none yet" can be out of date. */
+export async function readMark(tx: SqlTransaction, orderId: string): Promise<Mark> {
+  const [mark] = await tx.$queryRaw<Mark[]>`
+    select decision, answer from payment_marks where order_id = ${orderId}::uuid`;
+  return mark ?? { decision: null, answer: null };
+}
+
 /** Decides once: whoever comes first wins, and a decision is never changed. */
 export async function decide(
   tx: SqlTransaction,

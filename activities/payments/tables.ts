@@ -1,7 +1,6 @@
 import type { Money } from '../../domain/money.ts';
-import type { PaymentStatus } from '../../domain/payment.ts';
+import type { PaymentInstructions, PaymentMethod, PaymentStatus } from '../../domain/payment.ts';
 import type { EventData } from '../../events/catalogue.ts';
-import { settlementIdFor } from '../../events/ids.ts';
 import { appendToOutbox, shopEvent } from '../../events/outbox.ts';
 import type { SqlTransaction } from '../../infra/databases.ts';
 import { expectRow, safeNumber } from '../../infra/rows.ts';
@@ -11,7 +10,7 @@ export type NewPayment = Readonly<{
   orderId: string;
   customerId: string;
   provider: string;
-  method: string;
+  method: PaymentMethod;
   amount: Money;
 }>;
 
@@ -28,18 +27,32 @@ export async function insertPayment(tx: SqlTransaction, payment: NewPayment): Pr
 
 export type PaymentRow = Readonly<{
   paymentId: string;
+  orderId: string;
+  provider: string;
   providerId: string | null;
+  method: PaymentMethod;
   status: PaymentStatus;
   /** What was asked for. */
   amountMinor: bigint;
   currency: string;
+  /** What was taken, minor units of whatever currency; null while nothing is known to be. */
+  capturedMinor: bigint | null;
+  /** These three are null until the shopper had to do something: what, until which ISO instant, milliseconds left. */
+  instructions: PaymentInstructions | null;
+  expiresAt: string | null;
+  holdMs: number | null;
+  /** For how long it has been in doubt whether a charge still lands, milliseconds; null where nothing is in flight. */
+  doubtMs: number | null;
 }>;
 
 /** The payment of an order; undefined where none was ever opened. */
 export async function findPayment(tx: SqlTransaction, paymentId: string): Promise<PaymentRow | undefined> {
   const [row] = await tx.$queryRaw<PaymentRow[]>`
-    select id::text as "paymentId", provider_payment_id as "providerId", status,
-      amount as "amountMinor", currency::text
+    select id::text as "paymentId", order_id::text as "orderId", provider, provider_payment_id as "providerId", method,
+      status, amount as "amountMinor", currency::text, captured_amount as "capturedMinor", instructions,
+      to_char(expires_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "expiresAt",
+      greatest(ceil(extract(epoch from expires_at - clock_timestamp()) * 1000), 0)::float8 as "holdMs",
+      (extract(epoch from clock_timestamp() - in_doubt_since) * 1000)::float8 as "doubtMs"
     from payments where id = ${paymentId}::uuid`;
   return row;
 }
@@ -60,8 +73,10 @@ export type PaymentChange = Readonly<{
   refundedMinor?: number;
   failureCode?: string;
   /** The fact that everyone learns; without it the version stays, so that versions have no gaps. */
-  event?: 'PaymentCompleted' | 'PaymentFailed' | 'PaymentCancelled' | 'PaymentRefunded';
+  event?: PaymentEvent;
 }>;
+
+type PaymentEvent = 'PaymentPending' | 'PaymentCompleted' | 'PaymentFailed' | 'PaymentCancelled' | 'PaymentRefunded';
 
 /** Moves a payment on and tells it; false when it is in none of the states that the change starts from. */
 export async function movePayment(tx: SqlTransaction, paymentId: string, change: PaymentChange): Promise<boolean> {
@@ -79,19 +94,62 @@ export async function movePayment(tx: SqlTransaction, paymentId: string, change:
   return moved === 1;
 }
 
+/** The shopper must do something first; the hold starts now, by the database's clock. False when it waits already. */
+export async function awaitShopper(
+  tx: SqlTransaction,
+  paymentId: string,
+  instructions: PaymentInstructions,
+  holdMs: number,
+): Promise<boolean> {
+  const moved = await tx.$executeRaw`
+    update payments
+    set status = 'AWAITING_CONFIRMATION', version = version + 1, updated_at = now(),
+      instructions = ${JSON.stringify(instructions)}::jsonb,
+      expires_at = now() + ${holdMs}::float8 * interval '1 millisecond'
+    where id = ${paymentId}::uuid and status = 'PENDING'`;
+  if (moved === 1) await appendPaymentEvent(tx, paymentId, 'PaymentPending');
+  return moved === 1;
+}
+
+/**
+ * Gives an undecided payment up. What nobody answered for may still land, so the clock of the doubt starts; a payment
+ * that waits for the shopper has nothing in flight; one without a provider's id was never charged, nor will be.
+ */
+export async function giveUp(tx: SqlTransaction, paymentId: string): Promise<void> {
+  const rows = await tx.$queryRaw<{ status: PaymentStatus }[]>`
+    update payments
+    set status = case when provider_payment_id is null then 'CANCELLED' else 'IN_DOUBT' end,
+      in_doubt_since = case when provider_payment_id is not null and status = 'PENDING' then now() end,
+      version = version + case when provider_payment_id is null then 1 else 0 end, updated_at = now()
+    where id = ${paymentId}::uuid and status in ('PENDING', 'AWAITING_CONFIRMATION')
+    returning status`;
+  if (rows[0]?.status === 'CANCELLED') await appendPaymentEvent(tx, paymentId, 'PaymentCancelled');
+}
+
+/** The money that went back so far, by the refunds that are done: all of it, or a part. False when it is known. */
+export async function bookRefunds(tx: SqlTransaction, paymentId: string): Promise<boolean> {
+  const booked = await tx.$executeRaw`
+    update payments p
+    set refunded_amount = done.minor, version = version + 1, updated_at = now(),
+      status = case when done.minor = p.captured_amount then 'REFUNDED'
+        when status = 'LATE_CAPTURED' then status else 'PARTIALLY_REFUNDED' end
+    from (select coalesce(sum(amount), 0)::bigint as minor from refunds
+      where payment_id = ${paymentId}::uuid and status = 'SUCCEEDED') as done
+    where id = ${paymentId}::uuid and status in ('CAPTURED', 'LATE_CAPTURED', 'PARTIALLY_REFUNDED')
+      and (done.minor <> p.refunded_amount or done.minor = p.captured_amount)`;
+  if (booked === 1) await appendPaymentEvent(tx, paymentId, 'PaymentRefunded');
+  return booked === 1;
+}
+
 type FactsRow = Omit<EventData<'PaymentPending'>, 'amountMinor' | 'capturedMinor' | 'refundedMinor'> &
   Readonly<{ version: bigint; amountMinor: bigint; capturedMinor: bigint; refundedMinor: bigint }>;
 
 /** Writes the event that describes the payment as it is now. */
-export async function appendPaymentEvent(
-  tx: SqlTransaction,
-  paymentId: string,
-  type: 'PaymentPending' | NonNullable<PaymentChange['event']>,
-): Promise<void> {
+export async function appendPaymentEvent(tx: SqlTransaction, paymentId: string, type: PaymentEvent): Promise<void> {
   const rows = await tx.$queryRaw<FactsRow[]>`
     select version, id::text as "paymentId", order_id::text as "orderId", user_id::text as "userId", provider, method,
       status, currency::text, amount as "amountMinor", coalesce(captured_amount, 0) as "capturedMinor",
-      refunded_amount as "refundedMinor", failure_code as "failureCode"
+      captured_currency::text as "capturedCurrency", refunded_amount as "refundedMinor", failure_code as "failureCode"
     from payments where id = ${paymentId}::uuid`;
   const { version, amountMinor, capturedMinor, refundedMinor, ...facts } = expectRow(rows);
   const data = {
@@ -102,23 +160,3 @@ export async function appendPaymentEvent(
   };
   await appendToOutbox(tx, [shopEvent(type, paymentId, safeNumber(version), facts.orderId, data)]);
 }
-
-/** The one key under which an order that must not be charged is refunded, whoever notices. */
-export const settlementKey = (orderId: string): string => `${orderId}:settle-refund`;
-
-/** Writes down the settling refund before the gateway is asked for it. Repeat-safe. */
-export const insertSettlement = (
-  tx: SqlTransaction,
-  orderId: string,
-  paymentId: string,
-  amount: Money,
-) => tx.$executeRaw`
-  insert into refunds (id, payment_id, refund_key, amount, currency, reason)
-  values (${settlementIdFor(orderId)}::uuid, ${paymentId}::uuid, ${settlementKey(orderId)}, ${amount.minor}::bigint,
-    ${amount.currency}, 'SETTLEMENT')
-  on conflict (id) do nothing`;
-
-/** The gateway has given the money back. */
-export const finishSettlement = (tx: SqlTransaction, orderId: string) => tx.$executeRaw`
-  update refunds set status = 'SUCCEEDED', finished_at = now()
-  where id = ${settlementIdFor(orderId)}::uuid and status = 'PENDING'`;

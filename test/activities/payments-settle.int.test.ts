@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 
 import type { CaptureInput } from '../../activities/payments/contract.ts';
-import { settlementKey } from '../../activities/payments/tables.ts';
+import { settlementKey } from '../../activities/payments/settlement-tables.ts';
 import { paymentIdFor, settlementIdFor } from '../../events/ids.ts';
 import { GatewayOutage } from '../../infra/payment-gateway/outage.ts';
 import { call } from '../gateway/running-gateway.ts';

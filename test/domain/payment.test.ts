@@ -15,7 +15,7 @@ const charge = (status: ChargeStatus, change: Partial<Charge> = {}): Charge => (
 
 describe('what a charge means', () => {
   it('is captured only when exactly what was asked for was taken', () => {
-    assert.equal(judgeCharge(charge('captured', { captured: { ...ASKED } }), ASKED), 'CAPTURED');
+    assert.equal(judgeCharge(charge('captured', { captured: { ...ASKED } }), ASKED, 'card'), 'CAPTURED');
   });
 
   for (const captured of [
@@ -25,7 +25,7 @@ describe('what a charge means', () => {
     null,
   ]) {
     it(`is a mismatch when ${JSON.stringify(captured)} was taken`, () => {
-      assert.deepEqual(judgeCharge(charge('captured', { captured }), ASKED), {
+      assert.deepEqual(judgeCharge(charge('captured', { captured }), ASKED, 'card'), {
         code: 'PAYMENT_AMOUNT_MISMATCH',
         message: 'the gateway took another amount than was asked; it is given back',
         detail: { asked: ASKED, captured },
@@ -36,12 +36,12 @@ describe('what a charge means', () => {
   it('is declined with the reason of the gateway, or without one', () => {
     const detailOf = (judged: ReturnType<typeof judgeCharge>): unknown =>
       typeof judged === 'object' ? judged : undefined;
-    assert.deepEqual(detailOf(judgeCharge(charge('declined', { declineCode: 'insufficient_funds' }), ASKED)), {
+    assert.deepEqual(detailOf(judgeCharge(charge('declined', { declineCode: 'insufficient_funds' }), ASKED, 'card')), {
       code: 'PAYMENT_DECLINED',
       message: 'the card was declined: insufficient_funds',
       detail: { reason: 'insufficient_funds' },
     });
-    assert.deepEqual(detailOf(judgeCharge(charge('declined'), ASKED)), {
+    assert.deepEqual(detailOf(judgeCharge(charge('declined'), ASKED, 'card')), {
       code: 'PAYMENT_DECLINED',
       message: 'the card was declined: declined',
       detail: { reason: 'declined' },
@@ -49,20 +49,34 @@ describe('what a charge means', () => {
   });
 
   it('is declined when it was cancelled at the gateway', () => {
-    const judged = judgeCharge(charge('cancelled'), ASKED);
+    const judged = judgeCharge(charge('cancelled'), ASKED, 'card');
     assert.deepEqual(typeof judged === 'object' && [judged.code, judged.detail], [
       'PAYMENT_DECLINED',
       { reason: 'cancelled' },
     ]);
   });
 
+  it('is a hold that is over when the account for a transfer was closed', () => {
+    const judged = judgeCharge(charge('cancelled'), ASKED, 'bank_transfer');
+    assert.equal(typeof judged === 'object' && judged.code, 'HOLD_EXPIRED');
+  });
+
+  it('speaks of the transfer, not of a card, when one is declined', () => {
+    const judged = judgeCharge(charge('declined', { declineCode: 'returned' }), ASKED, 'bank_transfer');
+    assert.deepEqual(judged, {
+      code: 'PAYMENT_DECLINED',
+      message: 'the transfer was declined: returned',
+      detail: { reason: 'returned' },
+    });
+  });
+
   it('waits for the shopper when the card asks for a confirmation', () => {
-    assert.equal(judgeCharge(charge('requires_confirmation'), ASKED), 'AWAITING_CONFIRMATION');
+    assert.equal(judgeCharge(charge('requires_confirmation'), ASKED, 'card'), 'AWAITING_CONFIRMATION');
   });
 
   for (const status of ['open', 'processing'] as const) {
     it(`is not decided while it is ${status}: never read as failed`, () => {
-      assert.equal(judgeCharge(charge(status), ASKED), undefined);
+      assert.equal(judgeCharge(charge(status), ASKED, 'card'), undefined);
     });
   }
 });

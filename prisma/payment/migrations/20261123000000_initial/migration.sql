@@ -66,6 +66,9 @@ create index ix_payments_open on payments (created_at) where status in ('PENDING
 create index ix_payments_owed on payments (updated_at)
   where captured_amount > refunded_amount and status in ('FAILED', 'CANCELLED', 'LATE_CAPTURED');
 
+-- Where money moved lately: compared with the gateway's books.
+create index ix_payments_moved on payments (updated_at) where captured_amount > 0;
+
 -- The decision row of one refund request: whoever repeats it gets the first answer.
 create table refund_requests (
   id uuid primary key,
@@ -91,6 +94,8 @@ create table refunds (
 );
 create index ix_refunds_payment on refunds (payment_id);
 create index ix_refunds_pending on refunds (requested_at) where status = 'PENDING';
+create index ix_refunds_settling on refunds (requested_at)
+  where refund_key like '%:settle-refund' and status <> 'SUCCEEDED';
 
 create table refund_lines (
   refund_id uuid not null references refunds (id),
