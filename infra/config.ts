@@ -52,9 +52,16 @@ const environment = z.object({
   GATEWAY_WEBHOOK_SECRETS: z.string().default(''),
   /** For the simulated gateway: where it sends its webhooks. None are sent without it. */
   GATEWAY_WEBHOOK_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** For the simulated gateway: where a shopper's browser reaches it, when that is not where the workers do. */
+  GATEWAY_PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional(),
+  GATEWAY_KEY_TTL_MS: milliseconds.optional(),
+  GATEWAY_SLOW_MS: milliseconds.optional(),
+  GATEWAY_HANG_MS: milliseconds.optional(),
   STRIPE_SECRET_KEY: z.string().min(1).optional(),
   /** Instead of Stripe's own address, for example that of stripe-mock. */
   STRIPE_API_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** Where a shopper's browser goes after confirming a card at the bank. Cards that ask for that are declined without. */
+  STRIPE_RETURN_URL: z.url({ protocol: /^https?$/ }).optional(),
   JWT_ISSUER: z.string().min(1).default('commerce-saga'),
   JWT_AUDIENCE: z.string().min(1).default('commerce-saga-api'),
   JWKS_URL: z.url().optional(),
@@ -103,7 +110,17 @@ export type Config = Readonly<{
   webhookSecrets: readonly string[];
   /** Where the simulated gateway sends its webhooks. */
   webhookUrl: string | undefined;
-  stripe: Readonly<{ secretKey: string | undefined; apiUrl: string | undefined }>;
+  /**
+   * Of the simulated gateway, milliseconds: how long it keeps a key, how long `tok_slow` takes, how long a connection
+   * that gets no answer stays open. Each has a default there.
+   */
+  gateway: Readonly<{
+    publicUrl: string | undefined;
+    keyTtlMs: number | undefined;
+    slowMs: number | undefined;
+    hangMs: number | undefined;
+  }>;
+  stripe: Readonly<{ secretKey: string | undefined; apiUrl: string | undefined; returnUrl: string | undefined }>;
   /** How long stock waits for a payment that the shopper must finish, per method. */
   holdMs: Readonly<Record<PaymentMethod, number>>;
   reconcileIntervalMs: number;
@@ -175,7 +192,13 @@ export function readConfig(env: NodeJS.ProcessEnv = loadedEnvironment()): Config
     paymentProvider: e.PAYMENT_PROVIDER,
     webhookSecrets: listOf(e.GATEWAY_WEBHOOK_SECRETS),
     webhookUrl: e.GATEWAY_WEBHOOK_URL,
-    stripe: { secretKey: e.STRIPE_SECRET_KEY, apiUrl: e.STRIPE_API_URL },
+    gateway: {
+      publicUrl: e.GATEWAY_PUBLIC_URL?.replace(/\/+$/, ''),
+      keyTtlMs: e.GATEWAY_KEY_TTL_MS,
+      slowMs: e.GATEWAY_SLOW_MS,
+      hangMs: e.GATEWAY_HANG_MS,
+    },
+    stripe: { secretKey: e.STRIPE_SECRET_KEY, apiUrl: e.STRIPE_API_URL, returnUrl: e.STRIPE_RETURN_URL },
     holdMs: { card: e.HOLD_CARD_MS, bank_transfer: e.HOLD_BANK_TRANSFER_MS },
     reconcileIntervalMs: e.RECONCILE_INTERVAL_MS,
     jwt: { issuer: e.JWT_ISSUER, audience: e.JWT_AUDIENCE, jwksUrl: e.JWKS_URL },
