@@ -4,13 +4,14 @@ import pRetry from 'p-retry';
 
 import { type Config, databaseUrl } from '../infra/config.ts';
 import type { Logger } from '../infra/log.ts';
+import { openPaymentGateway } from '../infra/payment-gateway/providers.ts';
 import { type Running, runProcess } from '../infra/process.ts';
 import { ensureSearchAttributes, openTemporal, temporalSettings } from '../infra/temporal.ts';
 import { SEARCH_ATTRIBUTES } from '../workflows/contract.ts';
 import { openCheckoutWorker } from './checkout-worker.ts';
 import { openInventoryWorker } from './inventory-worker.ts';
 import { openOrderWorker } from './order-worker.ts';
-import { gatewayUrl, openPaymentWorker } from './payment-worker.ts';
+import { openPaymentWorker } from './payment-worker.ts';
 import { runtimeOptions } from './runtime-log.ts';
 import type { OpenWorker, WorkerContext } from './temporal-worker.ts';
 
@@ -29,7 +30,7 @@ const NEEDS: Readonly<Record<WorkerName, (config: Config) => void>> = {
   'order-worker': (config) => void databaseUrl(config, 'order'),
   'payment-worker': (config) => {
     databaseUrl(config, 'payment');
-    gatewayUrl(config);
+    openPaymentGateway(config);
   },
 };
 
