@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../../domain/errors.ts';
+import type { Run } from '../support/bench-run.ts';
 import { isDown, PAYMENT_ID, refuses, type Script } from '../support/fake-services.ts';
-import type { Run, WorkflowBench } from '../support/workflow-bench.ts';
+import type { WorkflowBench } from '../support/workflow-bench.ts';
 import type { Checkout } from './real-cases.ts';
 
 type FakeCase = Readonly<{

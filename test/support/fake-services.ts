@@ -1,11 +1,27 @@
 import type { InventoryActivities } from '../../activities/inventory/activities.ts';
+import type { InventoryReturnActivities } from '../../activities/inventory/contract.ts';
 import type { OrderActivities } from '../../activities/orders/activities.ts';
+import type { OrderMoneyActivities } from '../../activities/orders/contract.ts';
 import type { PaymentActivities } from '../../activities/payments/activities.ts';
+import type {
+  PaymentFinders,
+  PaymentState,
+  RefundActivities,
+  WebhookActivities,
+} from '../../activities/payments/contract.ts';
 import { withRefusals } from '../../activities/refusals.ts';
 import { type CheckoutInput, placedOrder, type PricedLine, type Reservation } from '../../domain/checkout.ts';
 import { CheckoutError, type ErrorCode } from '../../domain/errors.ts';
 
-type Steps = InventoryActivities & OrderActivities & PaymentActivities;
+type Steps = InventoryActivities &
+  InventoryReturnActivities &
+  OrderActivities &
+  OrderMoneyActivities &
+  PaymentActivities &
+  Readonly<{ checkPayment: (ref: Readonly<{ orderId: string }>) => Promise<PaymentState> }> &
+  WebhookActivities &
+  RefundActivities &
+  PaymentFinders;
 export type StepName = keyof Steps;
 export type InputOf<K extends StepName> = Parameters<Steps[K]>[0];
 export type AnswerOf<K extends StepName> = Steps[K] extends (input: never) => Promise<infer Answer> ? Answer : never;
@@ -21,6 +37,8 @@ export const PAYMENT_ID = '7b1f4a52-5f1e-5d0c-9d59-0d7a4f3a1c11';
 /** One unit costs this, in minor units of KRW. */
 export const UNIT_MINOR = 1_500;
 
+const NOTHING_FOUND = { items: [], next: null };
+
 /** A shop where everything goes well. */
 const GOOD = {
   reserveStock: (input) => reservationOf(input),
@@ -33,6 +51,34 @@ const GOOD = {
   recordResolution: () => undefined,
   abandonPayment: () => ({ outcome: 'CANCELLED', refusal: null }),
   settleWithGateway: () => ({ outcome: 'NOTHING_CHARGED' }),
+  checkPayment: () => ({ status: 'CAPTURED', paymentId: PAYMENT_ID }),
+  awaitPayment: () => undefined,
+  recordSettlement: () => undefined,
+  applyWebhook: () => ({ outcome: 'UNKNOWN_CHARGE', orderId: null }),
+  closeWebhook: () => undefined,
+  readRefundable: ({ lines }) => lines.map((line) => ({ ...line, ordered: line.quantity, valueMinor: UNIT_MINOR })),
+  beginRefund: ({ refundId, orderId, request, lines }) => ({
+    refundId,
+    orderId,
+    paymentId: PAYMENT_ID,
+    amount: request?.amount ?? { minor: UNIT_MINOR, currency: 'KRW' },
+    reason: request?.reason ?? 'on record',
+    by: request?.by ?? 'operator-7',
+    requestHash: request?.requestHash ?? 'a'.repeat(64),
+    lines,
+  }),
+  refundAtGateway: () => ({ status: 'SUCCEEDED', failureCode: null }),
+  finishRefund: () => undefined,
+  recordRefund: () => undefined,
+  restock: () => undefined,
+  readHeader: () => ({ customerId: '1', requestHash: 'a'.repeat(64), state: 'RESERVED' }),
+  readOrderState: () => ({ state: 'CREATED', placed: true }),
+  findReservedOrders: () => NOTHING_FOUND,
+  findPendingOrders: () => NOTHING_FOUND,
+  findOpenPayments: () => NOTHING_FOUND,
+  findPendingRefunds: () => NOTHING_FOUND,
+  findOpenWebhooks: () => NOTHING_FOUND,
+  findLedgerDifferences: () => [],
 } as const satisfies Required<Script>;
 
 /** The step says no, on record and for good. */
@@ -79,26 +125,49 @@ export class Gate {
 export class FakeServices {
   readonly #scripts = new Map<string, Script>();
   readonly #calls = new Map<string, Call[]>();
+  /** The order of an id that is not one: an event's, a refund's. */
+  readonly #orderOf = new Map<string, string>();
   readonly inventory = withRefusals({
     reserveStock: this.#step('reserveStock'),
     commitStock: this.#step('commitStock'),
     releaseStock: this.#step('releaseStock'),
+    restock: this.#step('restock'),
+    readHeader: this.#step('readHeader'),
+    findReservedOrders: this.#step('findReservedOrders'),
   });
   readonly orders = withRefusals({
     createOrder: this.#step('createOrder'),
     markOrderPaid: this.#step('markOrderPaid'),
     closeOrder: this.#step('closeOrder'),
     recordResolution: this.#step('recordResolution'),
+    awaitPayment: this.#step('awaitPayment'),
+    recordSettlement: this.#step('recordSettlement'),
+    readRefundable: this.#step('readRefundable'),
+    recordRefund: this.#step('recordRefund'),
+    readOrderState: this.#step('readOrderState'),
+    findPendingOrders: this.#step('findPendingOrders'),
   });
   readonly payments = withRefusals({
     capturePayment: this.#step('capturePayment'),
+    checkPayment: this.#step('checkPayment'),
     abandonPayment: this.#step('abandonPayment'),
     settleWithGateway: this.#step('settleWithGateway'),
+    applyWebhook: this.#step('applyWebhook'),
+    closeWebhook: this.#step('closeWebhook'),
+    beginRefund: this.#step('beginRefund'),
+    refundAtGateway: this.#step('refundAtGateway'),
+    finishRefund: this.#step('finishRefund'),
+    findOpenPayments: this.#step('findOpenPayments'),
+    findPendingRefunds: this.#step('findPendingRefunds'),
+    findOpenWebhooks: this.#step('findOpenWebhooks'),
+    findLedgerDifferences: this.#step('findLedgerDifferences'),
   });
 
-  expect(orderId: string, script: Script): void {
+  /** @param about other ids by which steps of this order are known; SEARCH for those that look for leftovers */
+  expect(orderId: string, script: Script, about: readonly string[] = []): void {
     this.#scripts.set(orderId, script);
     this.#calls.set(orderId, []);
+    for (const id of about) this.#orderOf.set(id, orderId);
   }
 
   callsOf(orderId: string): readonly Call[] {
@@ -107,14 +176,23 @@ export class FakeServices {
 
   #step<K extends StepName>(step: K): (input: InputOf<K>) => Promise<AnswerOf<K>> {
     return async (input) => {
-      const { orderId } = input;
+      const id = subjectOf(input);
+      const orderId = this.#orderOf.get(id) ?? id;
       const calls = this.#calls.get(orderId);
-      if (calls === undefined) throw new CheckoutError('NOT_FOUND', `no test expects order ${orderId}`);
+      if (calls === undefined) throw new CheckoutError('NOT_FOUND', `no test expects ${step} of ${id}`);
       calls.push({ step, input });
       const behaviour = (this.#scripts.get(orderId)?.[step] ?? GOOD[step]) as Behaviour<K>;
       return behaviour(input, calls.filter((call) => call.step === step).length);
     };
   }
+}
+
+/** What steps that look for leftovers are about. */
+export const SEARCH = 'search';
+
+function subjectOf(input: object): string {
+  const { orderId, refundId, eventId } = input as Readonly<Partial<Record<'orderId' | 'refundId' | 'eventId', string>>>;
+  return orderId ?? refundId ?? eventId ?? SEARCH;
 }
 
 function reservationOf({ lines, payment }: CheckoutInput): Reservation {

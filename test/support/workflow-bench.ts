@@ -1,27 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Client, Connection, WithStartWorkflowOperation, type WorkflowHandle } from '@temporalio/client';
-import { TypedSearchAttributes } from '@temporalio/common';
+import { Client, Connection, WithStartWorkflowOperation } from '@temporalio/client';
+import { TypedSearchAttributes, type Workflow } from '@temporalio/common';
 import { NativeConnection, Worker } from '@temporalio/worker';
 
-import { type CheckoutInput, type CheckoutResult, orderNumberOf, type PlacedAnswer } from '../../domain/checkout.ts';
+import { sagaActivities } from '../../activities/sagas/activities.ts';
+import { type CheckoutInput, orderNumberOf } from '../../domain/checkout.ts';
 import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
+import { isRunning } from '../../infra/running-workflows.ts';
 import type { checkout } from '../../workflows/checkout.ts';
-import {
-  cancelUpdate,
-  CHECKOUT_WORKFLOW,
-  placedUpdate,
-  QUEUES,
-  type Resolution,
-  resolveUpdate,
-  SEARCH_ATTRIBUTES,
-  type StatusAnswer,
-  statusQuery,
-  type TimelineEntry,
-  timelineQuery,
-} from '../../workflows/contract.ts';
-import { type Call, FakeServices, type Script, type StepName } from './fake-services.ts';
+import { CHECKOUT_WORKFLOW, placedUpdate, QUEUES, SEARCH_ATTRIBUTES } from '../../workflows/contract.ts';
+import { Run, WorkRun } from './bench-run.ts';
+import { FakeServices, type Script } from './fake-services.ts';
 import { quietRuntime } from './quiet-runtime.ts';
 import { temporalServer } from './servers.ts';
 import { workflowBundle } from './workflow-bundle.ts';
@@ -35,9 +26,10 @@ export type Temporal = Readonly<{
   sleep: (ms: number) => Promise<void>;
 }>;
 
-const POLL_MS = 25;
-const OURS: ReadonlySet<string> = new Set(Object.values(SEARCH_ATTRIBUTES).map(({ name }) => name));
 const ACTIVITIES_AT_ONCE = 20;
+
+/** A workflow of which only the name is known here. */
+type Untyped = (...args: unknown[]) => Promise<unknown>;
 
 /** Hash of every test's request. */
 export const REQUEST_HASH = 'a'.repeat(64);
@@ -56,7 +48,7 @@ export const cartOf = (orderId: string): CheckoutInput => ({
   startDeadline: '2027-01-01T00:00:00.000Z',
 });
 
-/** The workflow `checkout` on real workers of all four queues, whose services are fakes. Close it. */
+/** The workflows on real workers of all four queues, whose services are fakes. Close it. */
 export class WorkflowBench {
   readonly #services: FakeServices;
   readonly #temporal: Temporal;
@@ -98,7 +90,11 @@ export class WorkflowBench {
         ...options,
       });
     const workers = await Promise.all([
-      worker({ taskQueue: QUEUES.checkout, workflowBundle: await workflowBundle() }),
+      worker({
+        taskQueue: QUEUES.checkout,
+        workflowBundle: await workflowBundle(),
+        activities: sagaActivities({ isRunning: (workflowId) => isRunning(temporal.client, workflowId) }),
+      }),
       worker({ taskQueue: QUEUES.inventory, activities: services.inventory }),
       worker({ taskQueue: QUEUES.orders, activities: services.orders }),
       worker({ taskQueue: QUEUES.payments, activities: services.payments }),
@@ -107,7 +103,7 @@ export class WorkflowBench {
   }
 
   /** Starts a checkout as the API does: by update-with-start, answered when the workflow has seen the request hash. */
-  async start(script: Script = {}): Promise<Run> {
+  async start(script: Script = {}, cart: Partial<CheckoutInput> = {}): Promise<Run> {
     const orderId = randomUUID();
     this.#services.expect(orderId, script);
     const startWorkflowOperation = new WithStartWorkflowOperation<typeof checkout>(CHECKOUT_WORKFLOW, {
@@ -115,7 +111,7 @@ export class WorkflowBench {
       workflowId: checkoutWorkflowId(orderId),
       workflowIdConflictPolicy: 'USE_EXISTING',
       workflowIdReusePolicy: 'REJECT_DUPLICATE',
-      args: [cartOf(orderId)],
+      args: [{ ...cartOf(orderId), ...cart }],
       staticSummary: orderNumberOf(orderId),
       typedSearchAttributes: new TypedSearchAttributes([{ key: SEARCH_ATTRIBUTES.checkoutStatus, value: 'RESERVING' }]),
     });
@@ -131,6 +127,27 @@ export class WorkflowBench {
     );
   }
 
+  /**
+   * Starts another workflow than a checkout.
+   *
+   * @param about ids by which its steps are known where they do not name the order, such as an event's or a refund's
+   */
+  async startWork<T extends Workflow>(
+    type: string,
+    workflowId: string,
+    args: Parameters<T>,
+    {
+      orderId = randomUUID(),
+      about = [],
+      script = {},
+    }: Readonly<{ orderId?: string; about?: string[]; script?: Script }>,
+  ): Promise<WorkRun<T>> {
+    this.#services.expect(orderId, script, about);
+    const { workflow } = this.#temporal.client;
+    await workflow.start<Untyped>(type, { taskQueue: QUEUES.checkout, workflowId, args: args as unknown[] });
+    return new WorkRun(orderId, workflow.getHandle<T>(workflowId), this.#services);
+  }
+
   /** Waits by the server's clock, milliseconds. */
   sleep(ms: number): Promise<void> {
     return this.#temporal.sleep(ms);
@@ -140,101 +157,5 @@ export class WorkflowBench {
     for (const worker of this.#workers) worker.shutdown();
     await this.#running;
     await this.#release();
-  }
-}
-
-/** One checkout on the bench. */
-export class Run {
-  readonly orderId: string;
-  readonly handle: WorkflowHandle<typeof checkout>;
-  readonly #services: FakeServices;
-  readonly #placed: () => Promise<PlacedAnswer>;
-
-  constructor(
-    orderId: string,
-    handle: WorkflowHandle<typeof checkout>,
-    services: FakeServices,
-    placed: () => Promise<PlacedAnswer>,
-  ) {
-    this.orderId = orderId;
-    this.handle = handle;
-    this.#services = services;
-    this.#placed = placed;
-  }
-
-  /** The answer of the update `placed` that started this checkout. */
-  placed(): Promise<PlacedAnswer> {
-    return this.#placed();
-  }
-
-  result(): Promise<CheckoutResult> {
-    return this.handle.result();
-  }
-
-  status(): Promise<StatusAnswer> {
-    return this.handle.query(statusQuery);
-  }
-
-  get calls(): readonly Call[] {
-    return this.#services.callsOf(this.orderId).filter(({ step }) => step !== 'recordResolution');
-  }
-
-  /** Steps in the order in which they were first called; repeats of one step are one. */
-  get steps(): StepName[] {
-    return [...new Set(this.calls.map(({ step }) => step))];
-  }
-
-  /** The status after one that satisfies; the test's own time limit ends the wait. */
-  async statusWhen(satisfies: (status: StatusAnswer) => boolean): Promise<StatusAnswer> {
-    for (;;) {
-      const status = await this.status();
-      if (satisfies(status)) return status;
-      await sleep(POLL_MS);
-    }
-  }
-
-  /** Sends `cancel`, and returns its answer to come as soon as the workflow has accepted it. */
-  async cancel(): Promise<Readonly<{ answer: () => Promise<'CANCELLED' | 'CANCELLING'> }>> {
-    const update = await this.handle.startUpdate(cancelUpdate, { waitForStage: 'ACCEPTED' });
-    return { answer: () => update.result() };
-  }
-
-  /** What operators decided, as the order's history was asked to keep it. */
-  get resolutions(): unknown[] {
-    return this.#services
-      .callsOf(this.orderId)
-      .flatMap(({ step, input }) => (step === 'recordResolution' ? [input] : []));
-  }
-
-  /** Ends the wait of what is parked. @returns the names of the steps */
-  resolve(action: Resolution['action']): Promise<string[]> {
-    return this.handle.executeUpdate(resolveUpdate, { args: [{ action, reason: 'looked at it', by: 'operator-7' }] });
-  }
-
-  timeline(): Promise<readonly TimelineEntry[]> {
-    return this.handle.query(timelineQuery);
-  }
-
-  /** What happened, without the times. */
-  async story(): Promise<string[]> {
-    return (await this.timeline()).map(({ what }) => what);
-  }
-
-  /** Milliseconds of the workflow's clock between two things that happened to it. */
-  async between(first: string, second: string): Promise<number> {
-    const timeline = await this.timeline();
-    const at = (wanted: string): number => {
-      const entry = timeline.find(({ what }) => what === wanted);
-      if (entry === undefined) throw new Error(`"${wanted}" is not in the timeline`);
-      return Date.parse(entry.at);
-    };
-    return at(second) - at(first);
-  }
-
-  /** What operators filter by; a search attribute that was never set is left out. */
-  async shown(): Promise<Readonly<Record<string, unknown>>> {
-    const { typedSearchAttributes } = await this.handle.describe();
-    const ours = typedSearchAttributes.getAll().filter(({ key }) => OURS.has(key.name));
-    return Object.fromEntries(ours.map(({ key, value }) => [key.name, value]));
   }
 }

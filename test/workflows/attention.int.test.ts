@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 
+import type { Run } from '../support/bench-run.ts';
 import { Gate, PAYMENT_ID, refuses, type StepName } from '../support/fake-services.ts';
 import { assertRefused } from '../support/refused-update.ts';
-import { type Run, WorkflowBench } from '../support/workflow-bench.ts';
+import { WorkflowBench } from '../support/workflow-bench.ts';
 
 const DECLINED = { capturePayment: refuses('PAYMENT_DECLINED') } as const;
 const REJECTED = { status: 'REJECTED', code: 'PAYMENT_DECLINED' };
@@ -96,7 +97,7 @@ describe('a checkout that needs a person', () => {
     await run.statusWhen(() => timesCalled(run, 'abandonPayment') === 2);
     settle.open();
     assert.deepEqual(await run.result(), REJECTED);
-    assert.deepEqual(run.steps, ['reserveStock', 'createOrder', 'capturePayment', ...UNDOS]);
+    assert.deepEqual(run.steps, ['reserveStock', 'createOrder', 'capturePayment', ...UNDOS, 'recordSettlement']);
   });
 
   it('parks a step after the capture instead of undoing anything, and completes when it is retried', async () => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 
+import type { Run } from '../support/bench-run.ts';
 import { type AnswerOf, isDown, PAYMENT_ID, type StepName } from '../support/fake-services.ts';
 import { timeSkippingBench } from '../support/time-skipping.ts';
-import { cartOf, REQUEST_HASH, type Run, type WorkflowBench } from '../support/workflow-bench.ts';
+import { cartOf, REQUEST_HASH, type WorkflowBench } from '../support/workflow-bench.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 
 import type { PlacedAnswer } from '../../domain/checkout.ts';
 import { placedUpdate } from '../../workflows/contract.ts';
+import type { Run } from '../support/bench-run.ts';
 import { Gate, PAYMENT_ID, refuses } from '../support/fake-services.ts';
 import { assertRefused } from '../support/refused-update.ts';
-import { REQUEST_HASH, type Run, WorkflowBench } from '../support/workflow-bench.ts';
+import { REQUEST_HASH, WorkflowBench } from '../support/workflow-bench.ts';
 
 const OTHER_HASH = 'b'.repeat(64);
 const askAgain = (run: Run, hash = REQUEST_HASH): Promise<PlacedAnswer> =>
