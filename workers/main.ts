@@ -7,11 +7,13 @@ import type { Logger } from '../infra/log.ts';
 import { openPaymentGateway } from '../infra/payment-gateway/providers.ts';
 import { type Running, runProcess } from '../infra/process.ts';
 import { ensureSearchAttributes, openTemporal, temporalSettings } from '../infra/temporal.ts';
+import { ensureSchedule } from '../infra/temporal-schedule.ts';
 import { SEARCH_ATTRIBUTES } from '../workflows/contract.ts';
 import { openCheckoutWorker } from './checkout-worker.ts';
 import { openInventoryWorker } from './inventory-worker.ts';
 import { openOrderWorker } from './order-worker.ts';
 import { openPaymentWorker } from './payment-worker.ts';
+import { reconcileSchedule } from './reconcile-schedule.ts';
 import { runtimeOptions } from './runtime-log.ts';
 import type { OpenWorker, WorkerContext } from './temporal-worker.ts';
 
@@ -59,7 +61,7 @@ async function openWorkers(config: Config, log: Logger, names: readonly WorkerNa
   Runtime.install(runtimeOptions(log));
   const { connectionOptions, namespace } = temporalSettings();
   const connection = await pRetry(() => NativeConnection.connect(connectionOptions), { retries: CONNECT_RETRIES });
-  if (names.includes('checkout-worker')) await registerSearchAttributes(log);
+  if (names.includes('checkout-worker')) await prepareTemporal(config, log);
 
   const opened = await Promise.all(names.map((name) => WORKERS[name]({ config, connection, namespace, log })));
   const finished = Promise.all(opened.map(({ worker }) => worker.run()));
@@ -78,10 +80,12 @@ async function openWorkers(config: Config, log: Logger, names: readonly WorkerNa
   };
 }
 
-async function registerSearchAttributes(log: Logger): Promise<void> {
+/** Search attributes and the reconciler's Schedule. Neither does harm when several workers start at once. */
+async function prepareTemporal(config: Config, log: Logger): Promise<void> {
   const temporal = openTemporal();
   try {
     await ensureSearchAttributes(temporal, Object.values(SEARCH_ATTRIBUTES), log);
+    await ensureSchedule(temporal, reconcileSchedule(config), log);
   } finally {
     await temporal.connection.close();
   }
