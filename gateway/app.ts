@@ -3,126 +3,63 @@ import express, { type ErrorRequestHandler, type Express, type Response } from '
 import type { Databases } from '../infra/databases.ts';
 import type { Logger } from '../infra/log.ts';
 import { errorAnswer, type GatewayCode, GatewayError } from './answers.ts';
-import { type CallContext, sendAnswer, serveCall } from './calls.ts';
-import { confirm } from './confirm.ts';
+import { type CallContext, sendAnswer } from './calls.ts';
+import { chargeRoutes, type GatewaySettings } from './charge-routes.ts';
 import { controlRoutes } from './control.ts';
 import { Holds } from './faults.ts';
-import { once } from './keys.ts';
 import { readLedger } from './ledger.ts';
-import * as operations from './operations.ts';
-import * as requests from './requests.ts';
-import { behaviourOf } from './tokens.ts';
+import { pageRoutes } from './page.ts';
+import { ledgerQuery, parse } from './requests.ts';
 
-/** Durations in milliseconds. */
-export type GatewaySettings = Readonly<{
-  /** How long a key and its answer are kept. */
-  keyTtlMs: number;
-  /** Processing time of `tok_slow`. */
-  slowMs: number;
-  /** How long a connection that never gets its answer stays open. */
-  hangMs: number;
-  /** How many attempts `tok_error_500` fails. */
-  failures: number;
-}>;
+export type { GatewaySettings };
 
-const DEFAULT_SETTINGS: GatewaySettings = { keyTtlMs: 86_400_000, slowMs: 3_000, hangMs: 30_000, failures: 2 };
+const DEFAULT_SETTINGS = { keyTtlMs: 86_400_000, slowMs: 3_000, hangMs: 30_000, failures: 2 };
 
 export type GatewayDeps = Readonly<{
   databases: Pick<Databases, 'gateway'>;
   log: Pick<Logger, 'error'>;
-  /** Whether `/faults` and `/keys` exist: never in production. */
+  /** Whether scripts, controls and the page of the shopper's bank exist: never in production. */
   faultsEnabled: boolean;
   settings?: Partial<GatewaySettings>;
+  /** Told when there may be something to send. */
+  changed?: () => void;
 }>;
 
 const LARGEST_BODY = '16kb';
 
 /** The gateway as an Express application; it does not listen by itself. */
-export function createGateway({ databases: { gateway: db }, log, faultsEnabled, settings }: GatewayDeps): Express {
-  const set = { ...DEFAULT_SETTINGS, ...settings };
-  const context: CallContext = { db, holds: new Holds(), faultsEnabled, hangMs: set.hangMs };
-  const orderIdOf = async (providerId: string): Promise<string> => {
-    const charge = await db.charge.findUnique({ where: { id: providerId }, select: { orderId: true } });
-    if (charge === null) throw new GatewayError('unknown_charge', 'there is no such charge');
-    return charge.orderId;
-  };
+export function createGateway(deps: GatewayDeps): Express {
+  const { log, faultsEnabled, changed = () => undefined } = deps;
+  const { gateway: db } = deps.databases;
+  const settings = withDefaults(deps.settings);
+  const context: CallContext = { db, holds: new Holds(), faultsEnabled, hangMs: settings.hangMs, changed };
 
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.use(express.json({ limit: LARGEST_BODY, inflate: false }));
-
-  app.post('/charges', async (req, res) => {
-    const key = requests.idempotencyKeyOf(req);
-    const { orderId, amount } = requests.parse(requests.prepareBody, req.body);
-    const request = {
-      route: 'prepare',
-      key,
-      requestHash: requests.hashOf(orderId, amount.minor, amount.currency),
-    } as const;
-    await serveCall(context, res, { route: 'prepare', orderId }, () =>
-      once(db, request, set.keyTtlMs, (claim) => operations.prepare(db, claim, orderId, amount)),
-    );
-  });
-
-  app.post('/charges/:id/confirm', async (req, res) => {
-    const providerId = requests.providerIdOf(req);
-    const key = requests.idempotencyKeyOf(req);
-    const { token } = requests.parse(requests.confirmBody, req.body);
-    const behaviour = behaviourOf(token);
-    if (behaviour === undefined) throw new GatewayError('invalid_payment_method', 'no such payment method');
-    const request = { route: 'confirm', key, requestHash: requests.hashOf(providerId, token) } as const;
-    const { slowMs, failures } = set;
-    await serveCall(context, res, { route: 'confirm', orderId: await orderIdOf(providerId) }, (fault, gone) =>
-      once(db, request, set.keyTtlMs, (claim) =>
-        confirm(db, { claim, providerId, behaviour, fault, slowMs, failures, gone }),
-      ),
-    );
-  });
-
-  app.get('/charges/:id', async (req, res) => {
-    const providerId = requests.providerIdOf(req);
-    await serveCall(context, res, { route: 'lookup', orderId: await orderIdOf(providerId) }, () =>
-      operations.lookup(db, providerId),
-    );
-  });
-
-  app.post('/charges/:id/cancel', async (req, res) => {
-    const providerId = requests.providerIdOf(req);
-    requests.parse(requests.cancelBody, req.body);
-    await serveCall(context, res, { route: 'cancel', orderId: await orderIdOf(providerId) }, () =>
-      operations.cancel(db, providerId),
-    );
-  });
-
-  app.post('/charges/:id/refunds', async (req, res) => {
-    const providerId = requests.providerIdOf(req);
-    const key = requests.idempotencyKeyOf(req);
-    const { amount } = requests.parse(requests.refundBody, req.body);
-    const request = {
-      route: 'refund',
-      key,
-      requestHash: requests.hashOf(providerId, amount.minor, amount.currency),
-    } as const;
-    await serveCall(context, res, { route: 'refund', orderId: await orderIdOf(providerId) }, () =>
-      once(db, request, set.keyTtlMs, (claim) => operations.refund(db, claim, providerId, amount)),
-    );
-  });
-
+  app.use(chargeRoutes(context, settings));
   app.get('/ledger', async (req, res) => {
-    res.json(await readLedger(db, requests.parse(requests.ledgerQuery, req.query)));
+    res.json(await readLedger(db, parse(ledgerQuery, req.query)));
   });
   app.get('/healthz', async (_req, res) => {
     await db.$queryRaw`select 1`;
     res.json({ status: 'ok' });
   });
-  if (faultsEnabled) app.use(controlRoutes(db, context.holds));
+  if (faultsEnabled) app.use(controlRoutes(db, context.holds, changed), pageRoutes(db, changed));
 
   app.use(() => {
     throw new GatewayError('not_found', 'there is no such route');
   });
   app.use(answerErrors(log));
   return app;
+}
+
+/** What is undefined was not asked for. */
+function withDefaults(given: Partial<GatewaySettings> = {}): GatewaySettings {
+  const { publicUrl, ...numbers } = given;
+  const asked = Object.entries(numbers).filter(([, value]) => value !== undefined);
+  return { ...DEFAULT_SETTINGS, ...Object.fromEntries(asked), publicUrl };
 }
 
 const CODE_OF_PARSER = new Map<number, GatewayCode>([

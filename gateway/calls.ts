@@ -13,6 +13,8 @@ export type CallContext = Readonly<{
   faultsEnabled: boolean;
   /** How long a connection that never gets its answer stays open, milliseconds. */
   hangMs: number;
+  /** Told when a call may have left something to be sent. */
+  changed: () => void;
 }>;
 
 /**
@@ -33,12 +35,17 @@ export async function serveCall(
     await sleep(fault.ms, gone);
     return cut(res);
   }
-  const instead = answerInstead(fault);
+  if (fault?.kind === 'hang_before') {
+    await sleep(context.hangMs, gone);
+    return cut(res);
+  }
+  const instead = answerInstead(fault, call.route);
   if (instead !== undefined) return sendAnswer(res, instead, fault?.retryAfterSeconds ?? undefined);
 
   const outcome = await work(fault, gone);
-  if (outcome.connection !== 'answer') {
-    if (outcome.connection === 'hang') await sleep(context.hangMs, gone);
+  context.changed();
+  if (outcome.connection !== 'answer' || fault?.kind === 'hang_after') {
+    if (outcome.connection !== 'cut') await sleep(context.hangMs, gone);
     return cut(res);
   }
 
@@ -63,7 +70,10 @@ export function sendAnswer(res: Response, { status, body }: Answer, retryAfterSe
 }
 
 /** What is said with nothing done. */
-function answerInstead(fault: Fault | undefined): Answer | undefined {
+function answerInstead(fault: Fault | undefined, route: Route): Answer | undefined {
+  if (fault?.kind === 'refuse') {
+    return errorAnswer(route === 'cancel' ? 'cancel_refused' : 'refund_refused', 'the bank refuses this for good');
+  }
   if (fault?.kind === 'key_in_use') return errorAnswer('key_in_use', 'a request with this key is being worked on');
   if (fault?.kind === 'not_found') return errorAnswer('unknown_charge', 'there is no such charge');
   if (fault?.kind !== 'status') return undefined;

@@ -1,6 +1,10 @@
+import { randomInt } from 'node:crypto';
+
 import type { Money } from '../domain/money.ts';
+import type { PaymentInstructions } from '../domain/payment.ts';
 import type { Databases, SqlTransaction } from '../infra/databases.ts';
 import { errorAnswer, type Outcome } from './answers.ts';
+import { bookCapture } from './bookings.ts';
 import * as charges from './charges.ts';
 import type { Fault } from './faults.ts';
 import { type Claim, storeAnswer } from './keys.ts';
@@ -17,6 +21,8 @@ export type ConfirmCall = Readonly<{
   slowMs: number;
   /** How many attempts `tok_error_500` fails. */
   failures: number;
+  /** Where a shopper's browser reaches the gateway. */
+  publicUrl: string;
   /** Aborted when the caller has hung up: the charge then goes on without anybody waiting. */
   gone: AbortSignal;
 }>;
@@ -38,7 +44,7 @@ async function tryConfirm(tx: SqlTransaction, call: ConfirmCall, first: boolean)
   const charge = await mustLock(tx, providerId);
   if (charge.dueInMs !== null) return { waitMs: charge.dueInMs };
 
-  const takesNothingYet = charge.status === 'open' || charge.status === 'requires_confirmation';
+  const takesNothingYet = charges.isOpen(charge);
   if (takesNothingYet && first) {
     await charges.countAttempt(tx, providerId);
     const failed = failedAttempt(call, charge.confirmAttempts);
@@ -49,11 +55,15 @@ async function tryConfirm(tx: SqlTransaction, call: ConfirmCall, first: boolean)
       await charges.move(tx, providerId, { status: 'processing', captureInMs: fault.ms });
       return { connection: 'cut', answer: undefined };
     }
+    if (fault?.kind === 'land_anyway') {
+      await charges.landLater(tx, providerId, fault.ms);
+      return { connection: 'cut', answer: undefined };
+    }
     if (behaviour.outcome === 'captured' && behaviour.slow === true) {
       await charges.move(tx, providerId, { status: 'processing', captureInMs: call.slowMs });
       return { waitMs: call.slowMs };
     }
-    await settle(tx, charge, behaviour, fault);
+    await settle(tx, charge, call);
   }
 
   const stored = await storeAnswer(tx, claim, {
@@ -76,20 +86,34 @@ function failedAttempt({ behaviour, failures }: ConfirmCall, attemptsBefore: num
 
 async function settle(
   tx: SqlTransaction,
-  { providerId, amount }: charges.LockedCharge,
-  behaviour: Behaviour,
-  fault: Fault | undefined,
+  charge: charges.LockedCharge,
+  { behaviour, fault, publicUrl }: ConfirmCall,
 ): Promise<void> {
+  const { providerId, amount } = charge;
   switch (behaviour.outcome) {
     case 'declined':
       return charges.move(tx, providerId, { status: 'declined', declineCode: behaviour.declineCode });
-    case 'requires_confirmation':
-      return charges.move(tx, providerId, { status: 'requires_confirmation' });
+    case 'requires_confirmation': {
+      const instructions = instructionsFor(charge, publicUrl);
+      return charges.move(tx, providerId, { status: 'requires_confirmation', instructions });
+    }
     case 'captured': {
       const wrongAmount = behaviour.captureWrong === 'amount' || fault?.kind === 'wrong_amount';
-      return charges.capture(tx, providerId, taken(amount, wrongAmount, fault?.kind === 'wrong_currency'));
+      return bookCapture(tx, providerId, taken(amount, wrongAmount, fault?.kind === 'wrong_currency'));
     }
   }
+}
+
+/** A virtual account of the charge's own, or the page where the card's owner agrees. */
+function instructionsFor({ method, providerId }: charges.ChargeJson, publicUrl: string): PaymentInstructions {
+  if (method === 'card') return { type: 'redirect', url: `${publicUrl}/pay/${providerId}` };
+  const digits = String(randomInt(0, 10 ** 12)).padStart(12, '0');
+  return {
+    type: 'bank_transfer',
+    bank: 'Simulated Bank',
+    account: `110-${digits.slice(0, 6)}-${digits.slice(6)}`,
+    reference: providerId.slice(-12).toUpperCase(),
+  };
 }
 
 /** What is really taken: one minor unit off where the amount is to be wrong, still a safe integer. */

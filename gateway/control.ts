@@ -3,10 +3,11 @@ import { Router } from 'express';
 import type { Databases } from '../infra/databases.ts';
 import { addFault, clearFaults, type Holds, listFaults } from './faults.ts';
 import { forgetKeys } from './keys.ts';
-import { faultBody, keysQuery, parse } from './requests.ts';
+import { authorizeBody, expireBody, faultBody, keysQuery, parse, providerIdOf, transferBody } from './requests.ts';
+import * as shopper from './shopper.ts';
 
 /** What a test or a demonstration does behind the shop's back. Not mounted in production. */
-export function controlRoutes(db: Databases['gateway'], holds: Holds): Router {
+export function controlRoutes(db: Databases['gateway'], holds: Holds, changed: () => void): Router {
   const routes = Router();
 
   routes.put('/faults', async (req, res) => {
@@ -26,6 +27,25 @@ export function controlRoutes(db: Databases['gateway'], holds: Holds): Router {
   /** Forgets settled keys as if their time had passed. */
   routes.delete('/keys', async (req, res) => {
     res.json({ forgotten: await forgetKeys(db, parse(keysQuery, req.query).orderId) });
+  });
+
+  /** The shopper transfers the amount, or another one. */
+  routes.post('/charges/:id/transfer', async (req, res) => {
+    const { amount } = parse(transferBody, req.body) ?? {};
+    res.json(await shopper.transfer(db, providerIdOf(req), amount));
+    changed();
+  });
+  /** The card's owner agrees at the bank, or does not. */
+  routes.post('/charges/:id/authorize', async (req, res) => {
+    const { outcome } = parse(authorizeBody, req.body);
+    res.json(await shopper.authorize(db, providerIdOf(req), outcome));
+    changed();
+  });
+  /** What waits for the shopper is closed by the provider. */
+  routes.post('/charges/:id/expire', async (req, res) => {
+    parse(expireBody, req.body);
+    res.json(await shopper.expire(db, providerIdOf(req)));
+    changed();
   });
 
   return routes;

@@ -4,6 +4,9 @@ import type { FaultScript, Route } from './requests.ts';
 /** A scripted fault that has been taken for one call. */
 export type Fault = Readonly<{
   kind: FaultScript['kind'];
+  /** Which variant of the kind, where it has several. */
+  mode: string | null;
+  copies: number | null;
   ms: number;
   status: number | null;
   retryAfterSeconds: number | null;
@@ -16,6 +19,8 @@ export async function addFault(db: Databases['gateway'], script: FaultScript): P
       route: script.route,
       orderId: script.orderId ?? null,
       kind: script.kind,
+      mode: 'mode' in script ? script.mode : null,
+      copies: 'copies' in script ? script.copies : null,
       ms: 'ms' in script ? script.ms : 0,
       status: 'status' in script ? script.status : null,
       retryAfterSeconds: 'retryAfterSeconds' in script ? (script.retryAfterSeconds ?? null) : null,
@@ -26,14 +31,18 @@ export async function addFault(db: Databases['gateway'], script: FaultScript): P
 }
 
 /** Takes the oldest script that matches, once. Two calls at once never take the same turn of it. */
-export async function takeFault(db: SqlTransaction, route: Route, orderId: string): Promise<Fault | undefined> {
+export async function takeFault(
+  db: SqlTransaction,
+  route: FaultScript['route'],
+  orderId: string,
+): Promise<Fault | undefined> {
   const [fault] = await db.$queryRaw<Fault[]>`
     update faults set remaining = remaining - 1
     where id = (
       select id from faults
       where route = ${route} and (order_id is null or order_id = ${orderId}) and remaining > 0
       order by id limit 1 for update)
-    returning kind, ms, status, retry_after_seconds as "retryAfterSeconds"`;
+    returning kind, mode, copies, ms, status, retry_after_seconds as "retryAfterSeconds"`;
   return fault;
 }
 

@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto';
 import type { Request } from 'express';
 import { z } from 'zod';
 
+import { PAYMENT_METHODS } from '../domain/payment.ts';
 import { GatewayError } from './answers.ts';
 
-export const ROUTES = ['prepare', 'confirm', 'lookup', 'cancel', 'refund'] as const;
+export const ROUTES = ['prepare', 'confirm', 'lookup', 'cancel', 'refund', 'list_refunds'] as const;
 export type Route = (typeof ROUTES)[number];
 
 /** An opaque reference of the shop's: printable, and safe in a key. */
@@ -14,17 +15,33 @@ const money = z.strictObject({
   minor: z.int().positive(),
   currency: z.string().regex(/^[A-Z]{3}$/),
 });
-const page = { cursor: z.string().regex(/^\d{1,18}$/), limit: z.coerce.number().int().min(1).max(1_000) };
+const KEY = /^[\x21-\x7e]{1,255}$/;
 
-export const prepareBody = z.strictObject({ orderId, amount: money });
-export const confirmBody = z.strictObject({ token: z.string().min(1).max(255) });
+export const prepareBody = z.strictObject({ orderId, amount: money, method: z.enum(PAYMENT_METHODS).default('card') });
+/** A card needs its token; a transfer has none. */
+export const confirmBody = z.strictObject({ token: z.string().min(1).max(255).optional() });
 export const cancelBody = z.strictObject({}).optional();
 export const refundBody = z.strictObject({ amount: money });
+export const refundsQuery = z.strictObject({ refundKey: z.string().regex(KEY) });
+/**
+ * `since`: charges with an entry at or after it, with all their entries. `order`: as the entries were committed, or
+ * all entries of a charge together. A cursor is only good for the query that it came from.
+ */
 export const ledgerQuery = z.strictObject({
   orderId: orderId.optional(),
-  cursor: page.cursor.default('0'),
-  limit: page.limit.default(100),
+  since: z.iso.datetime({ offset: true }).optional(),
+  order: z.enum(['commit', 'charge']).default('commit'),
+  cursor: z
+    .string()
+    .regex(/^(ch_[0-9a-f-]{36}\.)?\d{1,18}$/)
+    .default('0'),
+  limit: z.coerce.number().int().min(1).max(1_000).default(100),
 });
+export type LedgerQuery = z.infer<typeof ledgerQuery>;
+/** What the shopper's bank sends; nothing means the amount that was asked for. */
+export const transferBody = z.strictObject({ amount: money.optional() }).optional();
+export const authorizeBody = z.strictObject({ outcome: z.enum(['approve', 'decline']) });
+export const expireBody = z.strictObject({}).optional();
 export const keysQuery = z.strictObject({ orderId: orderId.optional() });
 
 const MS = z
@@ -45,6 +62,8 @@ export const faultBody = z.discriminatedUnion('kind', [
   script('delay', ROUTES, { ms: MS }),
   script('drop_before', ROUTES, { ms: MS.default(0) }),
   script('drop_after', ROUTES, { ms: MS.default(0) }),
+  script('hang_before', ROUTES, {}),
+  script('hang_after', ROUTES, {}),
   script('hold', ROUTES, { ms: MS.default(60_000) }),
   script('invalid_json', ROUTES, {}),
   script('status', ROUTES, {
@@ -56,6 +75,20 @@ export const faultBody = z.discriminatedUnion('kind', [
   script('wrong_amount', ['confirm'], {}),
   script('wrong_currency', ['confirm'], {}),
   script('land_late', ['confirm'], { ms: MS }),
+  script('land_anyway', ['confirm'], { ms: MS }),
+  script('refuse', ['cancel', 'refund'], {}),
+  script('pending', ['refund'], { ms: MS, mode: z.enum(['succeeded', 'failed']).default('succeeded') }),
+  z.strictObject({
+    kind: z.literal('webhook'),
+    route: z.literal('webhook').default('webhook'),
+    mode: z.enum(['duplicate', 'delay', 'lose', 'reorder']),
+    orderId: orderId.optional(),
+    times: z.int().min(1).max(1_000).default(1),
+    /** Of a delay; of a reorder the longest wait for another event. */
+    ms: MS.default(1_000),
+    /** How often a duplicate is sent at once. */
+    copies: z.int().min(2).max(20).default(2),
+  }),
 ]);
 export type FaultScript = z.infer<typeof faultBody>;
 
@@ -78,7 +111,7 @@ export function providerIdOf(req: Request): string {
 export function idempotencyKeyOf(req: Request): string {
   const key = req.get('idempotency-key');
   if (key === undefined) throw new GatewayError('idempotency_key_missing', 'the header Idempotency-Key is required');
-  if (/^[\x21-\x7e]{1,255}$/.test(key)) return key;
+  if (KEY.test(key)) return key;
   throw new GatewayError('invalid_request', 'Idempotency-Key: 1 to 255 printable characters without spaces');
 }
 

@@ -28,3 +28,6 @@ const BEHAVIOUR_OF = new Map<string, Behaviour>([
 
 /** @returns undefined for a token that the gateway does not know */
 export const behaviourOf = (token: string): Behaviour | undefined => BEHAVIOUR_OF.get(token);
+
+/** What a transfer, which has no token, makes the gateway do at confirm. */
+export const TRANSFER: Behaviour = { outcome: 'requires_confirmation' };

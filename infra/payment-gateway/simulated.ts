@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import type { PaymentChoice } from '../../domain/checkout.ts';
-import type { Money } from '../../domain/money.ts';
+import { type Money, sameMoney } from '../../domain/money.ts';
 import { callOnce, type HttpAnswer, type HttpCall } from './http.ts';
 import { GatewayOutage } from './outage.ts';
 import { type Charge, type ChargeRequest, type GatewayRefund, GatewayRefusal, type PaymentGateway } from './port.ts';
@@ -15,6 +15,12 @@ export type SimulatedGatewayOptions = Readonly<{
 }>;
 
 const money = z.object({ minor: z.int().nonnegative(), currency: z.string().regex(/^[A-Z]{3}$/) });
+/** Shown to a shopper and stored with the order, so their size and their letters are limited. */
+const line = z.string().regex(/^[\p{L}\p{N} .,:/_-]{1,100}$/u);
+const instructions = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('bank_transfer'), bank: line, account: line, reference: line }),
+  z.object({ type: z.literal('redirect'), url: z.url({ protocol: /^https?$/ }).max(2_000) }),
+]);
 const chargeAnswer = z
   .object({
     providerId: z.string().min(1).max(255),
@@ -22,10 +28,24 @@ const chargeAnswer = z
     captured: money.nullable(),
     refundedMinor: z.int().nonnegative(),
     declineCode: z.string().max(50).nullable(),
-    instructions: z.null().default(null),
+    instructions: instructions.nullable(),
   })
+  .refine(({ status, instructions }) => (status === 'requires_confirmation') === (instructions !== null))
   .refine(({ status, captured }) => (status === 'captured') === (captured !== null))
   .refine(({ captured, refundedMinor }) => refundedMinor <= (captured?.minor ?? 0));
+const refundAnswer = z
+  .object({
+    providerId: z.string().min(1).max(255),
+    refundKey: z.string().min(1).max(255),
+    amount: money,
+    status: z.enum(['succeeded', 'pending', 'failed']),
+    failureCode: z
+      .string()
+      .regex(/^\w{1,50}$/)
+      .nullable(),
+  })
+  .refine(({ status, failureCode }) => (status === 'failed') === (failureCode !== null));
+const refundsAnswer = z.object({ items: z.array(refundAnswer).max(100) });
 const noAnswer = z.object({ code: z.string().max(100), message: z.string().max(1_000) });
 
 /**
@@ -33,12 +53,14 @@ const noAnswer = z.object({ code: z.string().max(100), message: z.string().max(1
  * not among them: that other request may have charged.
  */
 const FINAL = new Set([
-  'invalid_request',
-  'invalid_payment_method',
-  'unknown_charge',
-  'not_captured',
+  'cancel_refused',
   'currency_mismatch',
+  'invalid_payment_method',
+  'invalid_request',
+  'not_captured',
   'refund_exceeds_capture',
+  'refund_refused',
+  'unknown_charge',
 ]);
 
 /**
@@ -58,21 +80,16 @@ export function simulatedGateway({ url, timeoutMs, maxProcessingMs }: SimulatedG
     provider: 'simulated',
     maxProcessingMs,
 
-    async prepare({ orderId, amount }: ChargeRequest, signal?: AbortSignal): Promise<string> {
-      const body = { orderId, amount };
+    async prepare({ orderId, amount, method }: ChargeRequest, signal?: AbortSignal): Promise<string> {
+      const body = { orderId, amount, method };
       const answer = await post('gateway prepare', `${base}/charges`, `${orderId}:prepare`, body, signal);
       return readCharge('gateway prepare', answer).providerId;
     },
 
     async confirm(orderId: string, providerId: string, choice: PaymentChoice, signal?: AbortSignal): Promise<Charge> {
       const to = `${chargeUrl(providerId)}/confirm`;
-      const answer = await post(
-        'gateway confirm',
-        to,
-        `${orderId}:confirm`,
-        choice.method === 'card' ? { token: choice.token } : {},
-        signal,
-      );
+      const body = choice.method === 'card' ? { token: choice.token } : {};
+      const answer = await post('gateway confirm', to, `${orderId}:confirm`, body, signal);
       return readCharge('gateway confirm', answer, providerId);
     },
 
@@ -87,16 +104,51 @@ export function simulatedGateway({ url, timeoutMs, maxProcessingMs }: SimulatedG
       return readCharge('gateway cancel', answer, providerId);
     },
 
+    /** Looks first: a key that the gateway has forgotten would be paid a second time. */
     async refund(providerId: string, refundKey: string, amount: Money, signal?: AbortSignal): Promise<GatewayRefund> {
-      const answer = await post('gateway refund', `${chargeUrl(providerId)}/refunds`, refundKey, { amount }, signal);
-      readCharge('gateway refund', answer, providerId);
-      return { status: 'succeeded', failureCode: null };
+      const to = `${chargeUrl(providerId)}/refunds`;
+      const asked = { providerId, refundKey, amount };
+      const search = new URLSearchParams({ refundKey });
+      const known = await call({ action: 'gateway refunds', url: `${to}?${search.toString()}`, method: 'GET', signal });
+      const [earlier] = readRefunds('gateway refunds', known, asked);
+      if (earlier !== undefined) return earlier;
+
+      const answer = await post('gateway refund', to, refundKey, { amount }, signal);
+      return readRefund('gateway refund', answer, asked);
     },
   };
 }
 
+type AskedRefund = Readonly<{ providerId: string; refundKey: string; amount: Money }>;
+
 /** Believes only a whole charge, and only the one that was asked about. */
 function readCharge(action: string, answer: HttpAnswer, providerId?: string): Charge {
+  const charge = read(action, answer, chargeAnswer, 'charge');
+  if (providerId !== undefined && charge.providerId !== providerId) {
+    throw new GatewayOutage(`${action}: the answer is about another charge`);
+  }
+  return charge;
+}
+
+/** The refunds that the gateway has under one key, oldest first. */
+function readRefunds(action: string, answer: HttpAnswer, asked: AskedRefund): GatewayRefund[] {
+  return read(action, answer, refundsAnswer, 'list of refunds').items.map((refund) => expected(action, refund, asked));
+}
+
+function readRefund(action: string, answer: HttpAnswer, asked: AskedRefund): GatewayRefund {
+  return expected(action, read(action, answer, z.object({ refund: refundAnswer }), 'refund').refund, asked);
+}
+
+/** Another amount under our key is no answer to what was asked. */
+function expected(action: string, refund: z.infer<typeof refundAnswer>, asked: AskedRefund): GatewayRefund {
+  const same = refund.providerId === asked.providerId && refund.refundKey === asked.refundKey;
+  if (!same || !sameMoney(refund.amount, asked.amount)) {
+    throw new GatewayOutage(`${action}: the answer is about another refund`);
+  }
+  return { status: refund.status, failureCode: refund.failureCode };
+}
+
+function read<T>(action: string, answer: HttpAnswer, schema: z.ZodType<T>, what: string): T {
   const { status, body, retryAfterMs } = answer;
   if (status !== 200 && status !== 201) {
     const code = codeOf(answer);
@@ -105,15 +157,10 @@ function readCharge(action: string, answer: HttpAnswer, providerId?: string): Ch
     }
     throw new GatewayOutage(`${action}: HTTP ${status}${code === undefined ? '' : ` ${code}`}`, { retryAfterMs });
   }
-  const parsed = chargeAnswer.safeParse(body);
-  if (!parsed.success) {
-    const fields = parsed.error.issues.map(({ path }) => path.join('.') || 'charge');
-    throw new GatewayOutage(`${action}: the answer is not a charge (${fields.join(', ')})`);
-  }
-  if (providerId !== undefined && parsed.data.providerId !== providerId) {
-    throw new GatewayOutage(`${action}: the answer is about another charge`);
-  }
-  return parsed.data;
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return parsed.data;
+  const fields = parsed.error.issues.map(({ path }) => path.join('.') || what);
+  throw new GatewayOutage(`${action}: the answer is not a ${what} (${fields.join(', ')})`);
 }
 
 /** A code is repeated in messages and logs, so only one that looks like a code is taken. */

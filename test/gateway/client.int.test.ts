@@ -49,14 +49,17 @@ describe('the client of the simulated gateway', function () {
   it('prepares, confirms, looks up and refunds, and repeating each does nothing more', async () => {
     const { orderId, providerId } = await prepared();
     assert.equal(await client.prepare({ orderId, amount: AMOUNT, method: 'card' }), providerId);
-    const captured = { providerId, status: 'captured', captured: AMOUNT, refundedMinor: 0, declineCode: null };
+    const captured = {
+      ...{ providerId, status: 'captured', captured: AMOUNT, refundedMinor: 0, declineCode: null },
+      instructions: null,
+    };
     assert.deepEqual(await client.confirm(orderId, providerId, { method: 'card', token: 'tok_ok' }), captured);
     assert.deepEqual(await client.confirm(orderId, providerId, { method: 'card', token: 'tok_ok' }), captured);
     assert.deepEqual(await client.cancel(providerId), captured);
-    const refunded = { ...captured, refundedMinor: 9_000 };
-    assert.deepEqual(await client.refund(providerId, `${orderId}:r1`, won(9_000)), refunded);
-    assert.deepEqual(await client.refund(providerId, `${orderId}:r1`, won(9_000)), refunded);
-    assert.deepEqual(await client.lookup(providerId), refunded);
+    const succeeded = { status: 'succeeded', failureCode: null };
+    assert.deepEqual(await client.refund(providerId, `${orderId}:r1`, won(9_000)), succeeded);
+    assert.deepEqual(await client.refund(providerId, `${orderId}:r1`, won(9_000)), succeeded);
+    assert.deepEqual(await client.lookup(providerId), { ...captured, refundedMinor: 9_000 });
   });
 
   it('hears a decline as an answer', async () => {

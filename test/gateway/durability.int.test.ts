@@ -33,11 +33,14 @@ describe('the process of the simulated gateway', function () {
     const refunded = await calls.refund(charge, 'r-restart', won(4_000));
     assert.equal(await stopProcess(gateway, 'SIGTERM'), 0);
 
-    const { calls: later } = await start();
+    const { gateway: restarted, calls: later } = await start();
     assert.deepEqual(await later.prepare(won(39_000), charge.orderId), charge);
     assert.deepEqual((await later.confirm(charge, 'tok_ok')).body, confirmed.body);
     assert.deepEqual((await later.refund(charge, 'r-restart', won(4_000))).body, refunded.body);
-    assert.deepEqual(await later.lookup(charge), { ...charge, ...refunded.body });
+    const { refund, ...after } = refunded.body;
+    assert.deepEqual(await later.lookup(charge), after);
+    const listed = await call(restarted.url, 'GET', `/charges/${charge.providerId}/refunds?refundKey=r-restart`);
+    assert.deepEqual(listed.body, { items: [refund] });
     assert.deepEqual(await later.moved(charge), [...CAPTURED, ['REFUND', 4_000, 'KRW']]);
   });
 

@@ -197,7 +197,7 @@ describe('the simulated gateway outside development', function () {
     await callsOf(open.url).script({ route: 'prepare', kind: 'status', status: 500, times: 9 });
     await open.close();
 
-    const gateway = await listenInProcess(urls.gateway, {}, false);
+    const gateway = await listenInProcess(urls.gateway, {}, { faultsEnabled: false });
     try {
       for (const [method, path] of [
         ['PUT', '/faults'],

@@ -13,6 +13,7 @@ const CHARGE = {
   captured: { minor: 5, currency: 'KRW' },
   refundedMinor: 0,
   declineCode: null,
+  instructions: null,
 };
 
 const says =

@@ -6,9 +6,12 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { createGateway, type GatewaySettings } from '../../gateway/app.ts';
+import type { PaymentMethod } from '../../domain/payment.ts';
+import { createGateway } from '../../gateway/app.ts';
+import type { GatewaySettings } from '../../gateway/charge-routes.ts';
 import type { ChargeJson } from '../../gateway/charges.ts';
 import type { LedgerEntryJson } from '../../gateway/ledger.ts';
+import { startSender, type WebhookEndpoint } from '../../gateway/sender.ts';
 import { type Databases, openGateway } from '../../infra/databases.ts';
 import { freshDatabases } from '../support/databases.ts';
 
@@ -37,12 +40,21 @@ export const won = (minor: number) => ({ minor, currency: 'KRW' });
 
 /** What the tests ask of a gateway at `url`. */
 export const callsOf = (url: string) => {
-  const confirm = (charge: ChargeJson, token: string, key = `${charge.orderId}:confirm`, timeoutMs = 20_000) =>
-    call(url, 'POST', `/charges/${charge.providerId}/confirm`, { key, body: { token }, timeoutMs });
+  const confirm = (
+    charge: ChargeJson,
+    token: string | undefined,
+    key = `${charge.orderId}:confirm`,
+    timeoutMs = 20_000,
+  ) => call(url, 'POST', `/charges/${charge.providerId}/confirm`, { key, body: { token }, timeoutMs });
   return {
     confirm,
-    async prepare(amount = won(39_000), orderId: string = randomUUID()): Promise<ChargeJson> {
-      const reply = await call(url, 'POST', '/charges', { key: `${orderId}:prepare`, body: { orderId, amount } });
+    async prepare(
+      amount = won(39_000),
+      orderId: string = randomUUID(),
+      method: PaymentMethod = 'card',
+    ): Promise<ChargeJson> {
+      const body = { orderId, amount, method };
+      const reply = await call(url, 'POST', '/charges', { key: `${orderId}:prepare`, body });
       assert.equal(reply.status, 201);
       return reply.body as ChargeJson;
     },
@@ -54,6 +66,15 @@ export const callsOf = (url: string) => {
     cancel: ({ providerId }: ChargeJson) => call(url, 'POST', `/charges/${providerId}/cancel`, { body: {} }),
     refund: ({ providerId }: ChargeJson, key: string, amount: unknown) =>
       call(url, 'POST', `/charges/${providerId}/refunds`, { key, body: { amount } }),
+    /** What the shopper or its bank does: transfer, authorize, expire. */
+    act: ({ providerId }: ChargeJson, action: 'transfer' | 'authorize' | 'expire', body: unknown = {}) =>
+      call(url, 'POST', `/charges/${providerId}/${action}`, { body }),
+    /** A transfer that waits for the shopper. */
+    async awaitingTransfer(amount = won(39_000)): Promise<ChargeJson> {
+      const charge = await this.prepare(amount, randomUUID(), 'bank_transfer');
+      assert.equal((await confirm(charge, undefined)).body['status'], 'requires_confirmation');
+      return charge;
+    },
     script: async (fault: Record<string, unknown>): Promise<void> => {
       const reply = await call(url, 'PUT', '/faults', { body: fault });
       assert.equal(reply.status, 200, JSON.stringify(reply.body));
@@ -90,17 +111,19 @@ export type ListeningGateway = Readonly<{
 export async function listenInProcess(
   databaseUrl: string,
   settings: Partial<GatewaySettings> = {},
-  faultsEnabled = true,
+  { faultsEnabled = true, webhooks }: Readonly<{ faultsEnabled?: boolean; webhooks?: WebhookEndpoint }> = {},
 ): Promise<ListeningGateway> {
   const gateway = openGateway(databaseUrl, { poolSize: 10 });
   const failures: unknown[] = [];
-  const log = { error: (fields: unknown) => failures.push(fields) };
+  const log = { error: (fields: unknown) => failures.push(fields), warn: () => undefined };
+  const sender = startSender({ db: gateway, log, endpoint: webhooks, faultsEnabled });
   const server = createServer(
     createGateway({
       databases: { gateway },
       log,
       faultsEnabled,
       settings: { slowMs: 300, hangMs: 2_000, ...settings },
+      changed: sender.wake,
     }),
   );
   server.listen(0, '127.0.0.1');
@@ -111,6 +134,7 @@ export async function listenInProcess(
     close: async () => {
       server.close();
       server.closeAllConnections();
+      await sender.close();
       await gateway.$disconnect();
       assert.deepEqual(failures, [], 'the gateway met an error that it did not expect');
     },
@@ -121,10 +145,13 @@ export async function listenInProcess(
 export type FreshGateway = ListeningGateway & Readonly<{ databaseUrl: string; calls: ReturnType<typeof callsOf> }>;
 
 /** As `listenInProcess`, on databases of its own. */
-export async function freshGateway(settings: Partial<GatewaySettings> = {}): Promise<FreshGateway> {
+export async function freshGateway(
+  settings: Partial<GatewaySettings> = {},
+  webhooks?: WebhookEndpoint,
+): Promise<FreshGateway> {
   const databases = await freshDatabases();
   const { gateway: databaseUrl } = databases.urls;
-  const gateway = await listenInProcess(databaseUrl, settings);
+  const gateway = await listenInProcess(databaseUrl, settings, webhooks === undefined ? {} : { webhooks });
   return {
     ...gateway,
     databaseUrl,
