@@ -2,11 +2,13 @@ import { Client, Connection } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 
 import { audit, type Audited } from '../../infra/audit/audit.ts';
-import type { InvariantId } from '../../infra/audit/finding.ts';
+import { INVARIANT_IDS, type InvariantId } from '../../infra/audit/finding.ts';
 import { CannotLook } from '../../infra/audit/snapshot.ts';
 import { temporalWorkflows } from '../../infra/audit/workflows.ts';
-import type { Config } from '../../infra/config.ts';
+import { type Config, ConfigError } from '../../infra/config.ts';
 import { findEndpoints, temporalEnvironment, withEndpoints } from '../../infra/endpoints.ts';
+import type { GatewayLedger } from '../../infra/payment-gateway/ledger.ts';
+import { openGatewayLedger } from '../../infra/payment-gateway/providers.ts';
 
 export type SystemAuditOptions = Readonly<{
   only?: readonly InvariantId[];
@@ -22,9 +24,12 @@ export type SystemAuditOptions = Readonly<{
  */
 export async function auditSystem(given: Config, options: SystemAuditOptions = {}): Promise<Audited> {
   const running = findEndpoints(given.dataDir);
-  const { databaseUrls: urls, gatewayUrl } = withEndpoints(given, running);
+  const config = withEndpoints(given, running);
+  const { databaseUrls: urls } = config;
   const { temporal = true, ...rest } = options;
-  if (!temporal) return audit({ urls, gatewayUrl, workflows: undefined }, rest);
+  const { only = INVARIANT_IDS } = rest;
+  const ledger = only.some((id) => id === 4 || id === 5) ? ledgerOf(config) : undefined;
+  if (!temporal) return audit({ urls, ledger, workflows: undefined }, rest);
 
   const variables = temporalEnvironment(given, running);
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig(
@@ -40,8 +45,20 @@ export async function auditSystem(given: Config, options: SystemAuditOptions = {
   const connection = Connection.lazy(connectionOptions);
   try {
     const workflows = temporalWorkflows(new Client({ connection, namespace }), address);
-    return await audit({ urls, gatewayUrl, workflows }, rest);
+    return await audit({ urls, ledger, workflows }, rest);
   } finally {
     await connection.close();
+  }
+}
+
+/** @throws CannotLook naming what is not set */
+function ledgerOf(config: Config): GatewayLedger {
+  try {
+    return openGatewayLedger(config);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new CannotLook(`${error.message} Or run \`npm start\`, or leave out invariants 4 and 5 with --only.`, {
+      cause: error,
+    });
   }
 }

@@ -1,11 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import type { GatewayLedger } from '../payment-gateway/ledger.ts';
 import { dossiers } from './dossiers.ts';
 import { type Finding, INVARIANT_IDS, type InvariantId, INVARIANTS, Look, MOST_SUSPECTS } from './finding.ts';
 import { compareMoney } from './money.ts';
 import { openRows } from './open-work.ts';
 import { orderIdsAmong } from './order-ids.ts';
 import { closedMeansNothingHeld, paidMeansCapturedAndCommitted, storedAnswerIsTheOrder } from './order-rules.ts';
+import { countRefundRequests, refundsThatAreNotTheirAnswer } from './refund-answers.ts';
+import { lookAtRefunds } from './refunds.ts';
 import { AUDITED, type AuditedDatabase, CannotLook, type Snapshots, withSnapshots } from './snapshot.ts';
 import {
   countReservations,
@@ -19,7 +22,8 @@ import { runningFor, type Workflows } from './workflows.ts';
 
 export type AuditDeps = Readonly<{
   urls: Readonly<Partial<Record<AuditedDatabase, string>>>;
-  gatewayUrl: string | undefined;
+  /** The payment provider's books. Undefined: invariants 4 and 5 cannot be looked at. */
+  ledger: GatewayLedger | undefined;
   /** Undefined: nobody is asked, and what only a running workflow could excuse is answered as unknown. */
   workflows: Workflows | undefined;
 }>;
@@ -129,11 +133,17 @@ async function lookAt(
   await withSnapshots(urlsOf(deps, names), names, async (from) => {
     // First, because the gateway cannot be held still as the databases are.
     if (wanted.has(4) || wanted.has(5)) {
-      await compareMoney(from, look, { gatewayUrl: gatewayOf(deps), wanted, only: orderIds, say });
+      await compareMoney(from, look, { ledger: ledgerOf(deps), wanted, only: orderIds, say });
     }
     if (wanted.has(1) || wanted.has(2)) await lookAtStock(from, look, wanted, again, say);
     if (wanted.has(3) || wanted.has(4) || wanted.has(9))
       await lookAtOrders(from, look, wanted, orderIds && orderIdsAmong(orderIds), say);
+    if (wanted.has(3)) await lookAtRefunds(from, look, orderIds && orderIdsAmong(orderIds), say);
+    if (wanted.has(9)) {
+      look.count(9, await countRefundRequests(from.payment));
+      const differing = await refundsThatAreNotTheirAnswer(from.payment, orderIds && orderIdsAmong(orderIds));
+      differing.forEach((finding) => look.add(finding));
+    }
     if (wanted.has(6)) {
       const rows = await openRows(from);
       look.count(6, rows.length);
@@ -220,7 +230,7 @@ function urlsOf({ urls }: Pick<AuditDeps, 'urls'>, names: readonly AuditedDataba
   return { platform: '', order: '', payment: '', ...urls };
 }
 
-function gatewayOf({ gatewayUrl }: AuditDeps): string {
-  if (gatewayUrl !== undefined) return gatewayUrl;
-  throw new CannotLook('Set GATEWAY_URL, run `npm start`, or leave out invariants 4 and 5 with --only.');
+function ledgerOf({ ledger }: AuditDeps): GatewayLedger {
+  if (ledger !== undefined) return ledger;
+  throw new CannotLook("Invariants 4 and 5 need the payment provider's books: leave them out with --only.");
 }

@@ -5,11 +5,11 @@
 export const INVARIANTS = {
   1: 'every snapshot is the fold of its ledger',
   2: 'no stock below zero; reserved stock, headers, reservations and ledger agree',
-  3: 'a paid order has one captured payment of its amount, and committed stock',
+  3: 'a paid order has one captured payment and committed stock; no more is refunded or returned',
   4: 'a closed or missing order holds no stock and no money',
-  5: "the gateway's ledger is what the payments say",
+  5: "the gateway's ledger, the payments and their refunds say the same",
   6: 'whatever is open has a running workflow',
-  9: 'one order per request, and its stored answer is the order',
+  9: 'one order or refund per request, and the stored answer is it',
 } as const;
 
 export type InvariantId = keyof typeof INVARIANTS;

@@ -1,5 +1,6 @@
+import type { BookedCharge, GatewayLedger } from '../payment-gateway/ledger.ts';
 import type { Finding, InvariantId, Look } from './finding.ts';
-import { type BookedCharge, bookedCharges, bookedChargesOf, LEDGER_PROVIDER } from './gateway-ledger.ts';
+import { bookedCharges } from './gateway-ledger.ts';
 import { orderIdsAmong } from './order-ids.ts';
 import type { Snapshot, Snapshots } from './snapshot.ts';
 
@@ -12,6 +13,8 @@ type RecordedPayment = Readonly<{
   providerId: string | null;
   captured: string;
   refunded: string;
+  /** The sum of its refunds that SUCCEEDED. */
+  byRefunds: string;
   currency: string;
 }>;
 
@@ -20,7 +23,7 @@ const PAGE = 2_000;
 const MOST_CHARGES = 200_000;
 
 export type MoneyOptions = Readonly<{
-  gatewayUrl: string;
+  ledger: GatewayLedger;
   wanted: ReadonlySet<InvariantId>;
   only: readonly string[] | null;
   say: (what: string) => void;
@@ -28,43 +31,32 @@ export type MoneyOptions = Readonly<{
 
 /**
  * Compares the gateway's ledger with the payments (invariant 5) and with the orders (the gateway's half of invariant 4).
- * The ledger comes in the order of its commits, so it is folded in as many passes over ranges of order ids as it takes
- * to keep memory bounded.
+ * The provider may tell its charges in any order, so they are read in as many passes over ranges of order ids as it
+ * takes to keep memory bounded.
  */
 export async function compareMoney(from: Snapshots, look: Look, options: MoneyOptions): Promise<void> {
-  const { gatewayUrl, only, say, wanted } = options;
-  if (only !== null) {
-    return compareCharges(from, look, wanted, await bookedChargesOf(gatewayUrl, only), paymentsOf(from.payment, only));
+  const { ledger, only, say, wanted } = options;
+  const compare = async (booked: ReadonlyMap<string, BookedCharge>, payments: AsyncIterable<RecordedPayment>) => {
+    if (wanted.has(4)) for await (const finding of ordersThatKeepMoney(from.order, booked)) look.add(finding);
+    if (!wanted.has(5)) return;
+    const count = (rows: number) => look.count(5, rows);
+    for await (const finding of chargesThatDiffer(ledger.provider, booked, payments, count)) look.add(finding);
+  };
+  if (only !== null) return compare(await bookedCharges(ledger, { orderIds: only }), paymentsOf(from.payment, only));
+  for (const range of rangesOf(Math.ceil((await countCharges(from.payment)) / MOST_CHARGES))) {
+    const told = (entries: number) => say(`${entries} entries of the gateway's ledger`);
+    await compare(await bookedCharges(ledger, { say: told }, range.holds), paymentsBetween(from.payment, range));
   }
-  const ranges = rangesOf(Math.ceil((await countCharges(from.payment)) / MOST_CHARGES));
-  for (const range of ranges) {
-    let read = 0;
-    const booked = await bookedCharges(gatewayUrl, range.holds, (count) => {
-      read += count;
-      say(`${read} entries of the gateway's ledger`);
-    });
-    await compareCharges(from, look, wanted, booked, paymentsBetween(from.payment, range));
-  }
-}
-
-async function compareCharges(
-  from: Snapshots,
-  look: Look,
-  wanted: ReadonlySet<InvariantId>,
-  booked: ReadonlyMap<string, BookedCharge>,
-  payments: AsyncIterable<RecordedPayment>,
-): Promise<void> {
-  if (wanted.has(4)) for await (const finding of ordersThatKeepMoney(from.order, booked)) look.add(finding);
-  if (!wanted.has(5)) return;
-  for await (const finding of chargesThatDiffer(booked, payments, (rows) => look.count(5, rows))) look.add(finding);
 }
 
 /**
  * Invariant 5: for every charge, the gateway's ledger and the payments name the same captured and refunded amounts; no
- * charge is known to one of them alone. A payment that captured without an id, or at a provider whose books cannot be
- * read, breaks it: nobody can say whether that money was taken.
+ * charge is known to one of them alone. What a payment gave back is the sum of its refunds that SUCCEEDED, the one that
+ * settled it among them. A payment that captured without an id, or at a provider whose books cannot be read, breaks it:
+ * nobody can say whether that money was taken.
  */
 async function* chargesThatDiffer(
+  ledgerOf: string,
   booked: ReadonlyMap<string, BookedCharge>,
   payments: AsyncIterable<RecordedPayment>,
   count: (rows: number) => void,
@@ -72,19 +64,20 @@ async function* chargesThatDiffer(
   const unseen = new Map(booked);
   for await (const payment of payments) {
     count(1);
-    const { orderId, provider, providerId } = payment;
+    const { id, orderId, provider, providerId, refunded, byRefunds } = payment;
+    const row = { invariant: 5, row: `payment ${id}`, orderId } as const;
+    if (refunded !== byRefunds) {
+      yield { ...row, is: `refunded ${refunded} in the payment`, shouldBe: `refunded ${byRefunds}, as by its refunds` };
+    }
     // Another provider may give the same id to a charge of its own.
-    const key = provider === LEDGER_PROVIDER ? providerId : null;
+    const key = provider === ledgerOf ? providerId : null;
     const charge = key === null ? undefined : unseen.get(key);
     if (key !== null) unseen.delete(key);
     const [is, shouldBe] = [recordedText(payment), bookedText(charge)];
     // A charge that took no money is in no ledger.
     if (is === shouldBe) continue;
     const where = `at provider ${provider}, ${providerId === null ? 'without its id' : `charge ${providerId}`}`;
-    yield {
-      ...{ invariant: 5, row: `payment ${payment.id}`, orderId, is: `${is} ${where}` },
-      shouldBe: `${shouldBe}, as in the gateway's ledger`,
-    };
+    yield { ...row, is: `${is} ${where}`, shouldBe: `${shouldBe}, as in the gateway's ledger` };
   }
   for (const charge of unseen.values()) {
     count(1);
@@ -165,6 +158,8 @@ const MAY_HAVE_CHARGED = '(provider_payment_id is not null or coalesce(captured_
 
 const RECORDED = `order_id::text as "orderId", id::text, provider, provider_payment_id as "providerId",
   coalesce(captured_amount, 0)::text as captured, refunded_amount::text as refunded,
+  (select coalesce(sum(r.amount), 0) from refunds r where r.payment_id = payments.id and r.status = 'SUCCEEDED')::text
+    as "byRefunds",
   coalesce(captured_currency, '')::text as currency`;
 
 async function countCharges(payment: Snapshot): Promise<number> {

@@ -1,7 +1,12 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import pLimit from 'p-limit';
 
-import { checkoutWorkflowId, refundWorkflowId, repairWorkflowId } from '../../domain/workflow-ids.ts';
+import {
+  checkoutWorkflowId,
+  refundWorkflowId,
+  repairWorkflowId,
+  webhookWorkflowId,
+} from '../../domain/workflow-ids.ts';
 import type { Finding } from './finding.ts';
 import { orderIdsAmong } from './order-ids.ts';
 import { CannotLook, type Snapshot } from './snapshot.ts';
@@ -52,8 +57,8 @@ export function temporalWorkflows({ connection, workflow, options }: Client, add
 const CLOSED: ReadonlySet<string> = new Set(['COMPLETED', 'FAILED', 'CANCELLED', 'TERMINATED', 'TIMED_OUT']);
 
 /**
- * Which workflows run that may still put a suspect right: of its order the checkout, the repair and every refund, and
- * the suspect's own. A few calls at once, none for anything that is no suspect.
+ * Which workflows run that may still put a suspect right: of its order the checkout, the repair, every refund and every
+ * webhook that is not handled, and the suspect's own. A few calls at once, none for anything that is no suspect.
  *
  * @returns running workflow ids by the row of the suspect; a row without any is absent
  */
@@ -63,7 +68,7 @@ export async function runningFor(
   suspects: readonly Finding[],
 ): Promise<Map<string, string[]>> {
   const orderIds = [...new Set(suspects.flatMap(({ orderId }) => orderId ?? []))];
-  const refunds = await refundsOf(payment, orderIds);
+  const [refunds, webhooks] = [await refundsOf(payment, orderIds), await openWebhooksOf(payment, orderIds)];
   const limit = pLimit(CALLS_AT_ONCE);
   const asked = new Map<string, Promise<boolean>>();
   const isRunning = (id: string): Promise<boolean> => {
@@ -81,8 +86,9 @@ export async function runningFor(
               checkoutWorkflowId(orderId),
               repairWorkflowId(orderId),
               ...(refunds.get(orderId) ?? []).map(refundWorkflowId),
+              ...(webhooks.get(orderId) ?? []),
             ];
-      const ids = workflowId === undefined ? ofOrder : [...ofOrder, workflowId];
+      const ids = [...new Set([...ofOrder, workflowId ?? []].flat())];
       const open = await Promise.all(ids.map(isRunning));
       const own = ids.filter((_, index) => open[index]);
       if (own.length > 0) running.set(row, own);
@@ -100,4 +106,19 @@ async function refundsOf(payment: Snapshot, orderIds: readonly string[]): Promis
     [orderIdsAmong(orderIds)],
   );
   return new Map(rows.map(({ orderId, ids }) => [orderId, ids]));
+}
+
+/** What the provider told about these orders and nobody has handled yet: the workflows, whose last step is the outcome. */
+async function openWebhooksOf(payment: Snapshot, orderIds: readonly string[]): Promise<Map<string, string[]>> {
+  const rows = await payment.query<{ orderId: string; provider: string; eventId: string }>(
+    `select p.order_id::text as "orderId", w.provider, w.event_id as "eventId"
+     from payment_webhooks w join payments p on p.provider = w.provider and p.provider_payment_id = w.provider_payment_id
+     where w.outcome is null and p.order_id = any($1::uuid[])`,
+    [orderIdsAmong(orderIds)],
+  );
+  const ids = new Map<string, string[]>();
+  for (const { orderId, provider, eventId } of rows) {
+    ids.set(orderId, [...(ids.get(orderId) ?? []), webhookWorkflowId(provider, eventId)]);
+  }
+  return ids;
 }

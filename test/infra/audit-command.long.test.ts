@@ -62,7 +62,7 @@ describe('the commands audit and inventory:rebuild', function () {
     [
       'the gateway',
       { GATEWAY_URL: `http://${NOWHERE}` },
-      /^audit: The ledger of the payment gateway at http:\/\/127\.0\.0\.1:1 cannot be read: .* correct GATEWAY_URL\.\n$/,
+      /^audit: The books of the payment provider simulated cannot be read: .* Start it or correct its settings, .*\n$/,
     ],
     [
       'Temporal',

@@ -1,24 +1,30 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 
 import { Client, Connection } from '@temporalio/client';
 
 import { inventoryActivities } from '../../activities/inventory/activities.ts';
+import { inventoryReturnActivities } from '../../activities/inventory/return-activities.ts';
 import { orderActivities } from '../../activities/orders/activities.ts';
+import { orderMoneyActivities } from '../../activities/orders/money-activities.ts';
 import { paymentActivities } from '../../activities/payments/activities.ts';
+import { refundActivities } from '../../activities/payments/refund-activities.ts';
 import type { CheckoutInput, SagaEnd } from '../../domain/checkout.ts';
 import type { Refusal } from '../../domain/errors.ts';
 import type { Money } from '../../domain/money.ts';
+import type { BegunRefund, RefundLine } from '../../domain/refund.ts';
 import { audit, type Audited, type AuditOptions } from '../../infra/audit/audit.ts';
 import { temporalWorkflows, type Workflows } from '../../infra/audit/workflows.ts';
 import type { DatabaseName } from '../../infra/config.ts';
 import { openOrder, openPayment, openPlatform } from '../../infra/databases.ts';
 import { simulatedGateway } from '../../infra/payment-gateway/simulated.ts';
+import { simulatedLedger } from '../../infra/payment-gateway/simulated-ledger.ts';
 import { listenInProcess } from '../gateway/running-gateway.ts';
 import { refused } from './activity-refusal.ts';
 import { freshDatabases, query } from './databases.ts';
-import { GENEROUS } from './inventory.ts';
+import { GENEROUS, HOLD_MS } from './inventory.ts';
 import { temporalServer } from './servers.ts';
-import { adjustBy, type Cart, checkoutInput, type Item } from './shop.ts';
+import { adjustBy, type Cart, checkoutInput, type Item, sha256 } from './shop.ts';
 
 /** A customer and an item of the seed. */
 export const CUSTOMER = '1';
@@ -28,6 +34,9 @@ export const SIMPLE: Item = { productId: '102', variantId: null, locationCode: '
 const CANCEL: SagaEnd = { status: 'CANCELLED', refusal: { code: 'CHECKOUT_CANCELLED', message: 'cancelled' } };
 const DECLINED: SagaEnd = { status: 'REJECTED', refusal: { code: 'PAYMENT_DECLINED', message: 'declined' } };
 const GATEWAY_LIMIT_MS = 2_000;
+
+/** Without an amount the lines say it; without both it is everything that is left. */
+export type AskedRefund = Readonly<{ amount?: Money; lines?: readonly RefundLine[] }>;
 
 export type AuditedShop = Awaited<ReturnType<typeof openAuditedShop>>;
 
@@ -43,13 +52,16 @@ export async function openAuditedShop() {
   const connection = await Connection.connect({ address });
   const client = new Client({ connection });
 
-  const inventory = inventoryActivities({ platform, limits: GENEROUS });
+  const inventory = inventoryActivities({ platform, limits: GENEROUS, holdMs: HOLD_MS });
   const orders = orderActivities({ order });
   const never = new AbortController().signal;
-  const payments = paymentActivities({
+  const paymentDeps = {
     ...{ payment, signal: () => never, holdMs: { card: 60_000, bank_transfer: 60_000 } },
     gateway: simulatedGateway({ url: gateway.url, timeoutMs: GATEWAY_LIMIT_MS, maxProcessingMs: 1_000 }),
-  });
+  };
+  const payments = paymentActivities(paymentDeps);
+  const refunds = refundActivities(paymentDeps);
+  const [orderMoney, returns] = [orderMoneyActivities({ order }), inventoryReturnActivities({ platform })];
 
   const keyOf = ({ orderId, customerId, requestHash }: CheckoutInput) => ({ orderId, customerId, requestHash });
   const steps = {
@@ -82,8 +94,21 @@ export async function openAuditedShop() {
   };
 
   const workflows = temporalWorkflows(client, address);
+  const ledger = simulatedLedger({ url: gateway.url, timeoutMs: GATEWAY_LIMIT_MS });
   const shop = {
-    ...{ urls, adminUrl, platform, inventory, orders, payments, steps, workflows, gatewayUrl: gateway.url, address },
+    ...{
+      urls,
+      adminUrl,
+      platform,
+      inventory,
+      orders,
+      payments,
+      refunds,
+      steps,
+      workflows,
+      gatewayUrl: gateway.url,
+      address,
+    },
 
     async paid(cart?: readonly Cart[]): Promise<CheckoutInput & Readonly<{ paymentId: string }>> {
       const input = await steps.place(cart);
@@ -127,6 +152,23 @@ export async function openAuditedShop() {
       return input;
     },
 
+    /** A refund on record that nobody has asked the gateway for. */
+    async begun({ orderId }: CheckoutInput, asked: AskedRefund): Promise<BegunRefund> {
+      const { amount = null, lines = [] } = asked;
+      const request = { amount, lines, reason: 'RETURNED', by: 'operator', requestHash: sha256(JSON.stringify(asked)) };
+      const priced = await orderMoney.readRefundable({ orderId, lines });
+      return refunds.beginRefund({ refundId: randomUUID(), orderId, request, lines: priced });
+    },
+    /** A refund to its end. */
+    async refunded(input: CheckoutInput, asked: AskedRefund): Promise<BegunRefund> {
+      const refund = await shop.begun(input, asked);
+      const { refundId, orderId, amount, reason, lines } = refund;
+      await refunds.finishRefund({ refundId, ...(await refunds.refundAtGateway({ refundId })) });
+      await orderMoney.recordRefund({ orderId, refundId, amount, reason, by: 'operator' });
+      await returns.restock({ refundId, orderId, lines: lines.filter(({ restock }) => restock) });
+      return refund;
+    },
+
     /** A workflow of that id that runs until it is ended: no worker serves it. */
     async openWorkflow(workflowId: string): Promise<() => Promise<unknown>> {
       const handle = await client.workflow.start('checkout', { workflowId, taskQueue: 'nobody-listens', args: [] });
@@ -145,7 +187,7 @@ export async function openAuditedShop() {
     ask: (database: DatabaseName, text: string, values: unknown[] = []) => query(adminUrl(database), text, values),
 
     audit: (options: AuditOptions = {}, asked: Readonly<{ workflows?: Workflows }> = { workflows }): Promise<Audited> =>
-      audit({ urls, gatewayUrl: gateway.url, workflows: asked.workflows }, { recheckAfterMs: 50, ...options }),
+      audit({ urls, ledger, workflows: asked.workflows }, { recheckAfterMs: 50, ...options }),
 
     addStock: (item: Item, units: number) => adjustBy(platform, item, units),
 
