@@ -12,7 +12,8 @@ const rows = [
   ['cli', 'domain|infra|events|workflows|cli|prisma', 'Commands drive the running system from outside'],
 ];
 const ours = `^(${rows.map(([from]) => from).join('|')}|prisma|test)/`;
-const apiMayCall = '^activities/(inventory/(administration|stored-answer)|orders/read|payments/webhook-store)';
+const apiMayCall =
+  '^activities/(inventory/(administration|stored-answer)|orders/read|payments/(webhook-store|stored-refund))';
 const packages = (pathNot) => ({ dependencyTypes: ['core', 'npm', 'npm-dev'], pathNot });
 const values = (path, pathNot = '^$') => ({ path, pathNot, dependencyTypesNot: ['type-only'] });
 const rule = (from, to, comment, name) => ({ name, comment, severity: 'error', from: { path: `^${from}` }, to });

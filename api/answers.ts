@@ -8,8 +8,11 @@ import { isOutage, isTemporalError, READ_LIMIT_MS, within } from './outage.ts';
 import { PLACED_DEADLINE_MS, placeSoon, type Placing, startOnly } from './place.ts';
 import type { Preference } from './requests.ts';
 
-/** `underWay`: started, so that its workflow has the answer · `started`: certainly started, and more is not known now. */
-type Earlier = PlacedAnswer | 'underWay' | 'started' | undefined;
+/**
+ * `underWay`: stock is set aside, so that its workflow has the answer · `unmade`: placed on record, but no order came of it ·
+ * `started`: certainly started, and more is not known now.
+ */
+type Earlier = PlacedAnswer | 'underWay' | 'unmade' | 'started' | undefined;
 
 /** `replayed`: this request was made before, as far as the record tells. */
 export type Answered = Readonly<{ answer: PlacedAnswer | 'started'; replayed: boolean }>;
@@ -29,7 +32,7 @@ export async function answerOf(
 ): Promise<Answered> {
   const earlier = await earlierAnswer(deps, input);
   const replayed = earlier !== undefined;
-  if (earlier !== undefined && earlier !== 'underWay') return { answer: earlier, replayed };
+  if (isKnown(earlier)) return { answer: earlier, replayed };
   try {
     return { answer: await newAnswer(deps, input, preference, since), replayed };
   } catch (error) {
@@ -58,12 +61,15 @@ async function recordedAnswer({ databases }: ApiDeps, input: CheckoutInput): Pro
   if ('underWay' in stored) return 'underWay';
   if ('refusal' in stored) return stored;
   try {
-    return (await findOrder(databases, input)) === undefined ? 'underWay' : stored;
+    return (await findOrder(databases, input)) === undefined ? 'unmade' : stored;
   } catch (error) {
     if (isOutage(error)) return 'started';
     throw error;
   }
 }
+
+const isKnown = (earlier: Earlier): earlier is PlacedAnswer | 'started' =>
+  earlier !== undefined && earlier !== 'underWay' && earlier !== 'unmade';
 
 async function newAnswer(
   deps: ApiDeps,
@@ -82,7 +88,9 @@ async function endedAnswer(deps: ApiDeps, input: CheckoutInput): Promise<PlacedA
   const { requestHash, orderId } = input;
   try {
     const recorded = await recordedAnswer(deps, input);
-    if (recorded !== undefined && recorded !== 'underWay') return recorded;
+    if (isKnown(recorded)) return recorded;
+    // Its stock is still set aside, so it was ended from outside, and it may even be paid: the reconciler decides that.
+    if (recorded === 'underWay') return 'started';
     return { requestHash, refusal: await endOfClosed(deps.temporal, orderId) };
   } catch (error) {
     // How it ended will be told later; "try again" would be a lie now.

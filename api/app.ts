@@ -2,6 +2,7 @@ import cors from 'cors';
 import express, { type Express } from 'express';
 import helmet from 'helmet';
 
+import { attentionRoutes } from './attention.ts';
 import { identify, refuseBadTokens } from './auth.ts';
 import { catalogueRoutes } from './catalogue.ts';
 import { checkoutRoutes } from './checkouts.ts';
@@ -10,8 +11,11 @@ import { healthRoutes } from './health.ts';
 import { inventoryRoutes } from './inventory.ts';
 import { requestLimit } from './limits.ts';
 import { orderRoutes } from './orders.ts';
+import { webhookRoutes } from './payment-webhooks.ts';
 import { notFound, problems } from './problem.ts';
+import { refundRoutes } from './refunds.ts';
 import { requestLog } from './request-log.ts';
+import { resolveRoutes } from './resolve.ts';
 
 const EXPOSED_HEADERS = [
   'ETag',
@@ -35,9 +39,10 @@ export function createApp(deps: ApiDeps): Express {
   if (config.corsOrigins.length > 0) {
     app.use(cors({ origin: [...config.corsOrigins], exposedHeaders: EXPOSED_HEADERS, maxAge: PREFLIGHT_AGE_S }));
   }
-  app.use(healthRoutes(deps));
+  app.use(healthRoutes(deps), webhookRoutes(deps));
   app.use(identify(verify), requestLimit(config.rateLimitPerMinute), refuseBadTokens);
-  app.use(checkoutRoutes(deps), orderRoutes(deps), catalogueRoutes(deps), inventoryRoutes(deps));
+  app.use(checkoutRoutes(deps), orderRoutes(deps), refundRoutes(deps), catalogueRoutes(deps), inventoryRoutes(deps));
+  app.use(attentionRoutes(deps), resolveRoutes(deps));
   app.use(notFound, problems(log));
   return app;
 }

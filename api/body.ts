@@ -1,4 +1,4 @@
-import express, { type RequestHandler } from 'express';
+import express, { type Request, type RequestHandler } from 'express';
 
 import { CheckoutError } from '../domain/errors.ts';
 import { parseStrictJson } from './strict-json.ts';
@@ -16,9 +16,15 @@ const requireJson: RequestHandler = (req, _res, next) => {
 };
 
 const parse: RequestHandler = (req, _res, next) => {
-  req.body = parseStrictJson(Buffer.isBuffer(req.body) ? req.body : Buffer.alloc(0));
+  req.body = parseStrictJson(bytesOf(req));
   next();
 };
+
+/** Reads a body of at most 64 KiB as it was sent, for those who sign its bytes. Get it with `bytesOf`. */
+export const rawBody: readonly RequestHandler[] = [raw];
+
+/** The bytes of the body; none where there was none. */
+export const bytesOf = ({ body }: Request): Buffer => (Buffer.isBuffer(body) ? body : Buffer.alloc(0));
 
 /** Reads a JSON body of at most 64 KiB. Mounted per route and after the token, so that strangers upload nothing. */
 export const jsonBody: readonly RequestHandler[] = [requireJson, raw, parse];

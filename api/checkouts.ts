@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { OrderView } from '../activities/orders/read.ts';
 import type { CheckoutInput } from '../domain/checkout.ts';
 import { CheckoutError, type Refusal } from '../domain/errors.ts';
+import { PAYMENT_METHODS } from '../domain/payment.ts';
 import { orderIdFor } from '../events/ids.ts';
 import { answerOf } from './answers.ts';
 import { callerOf, only } from './auth.ts';
@@ -27,7 +28,10 @@ import {
 const ROUTE = '/v1/checkouts';
 const MOST_LINES = 200;
 const MOST_UNITS = 999;
-const METHODS: readonly string[] = ['card'];
+const METHODS: readonly string[] = PAYMENT_METHODS;
+/** Of a bank transfer: a shopper who wants to pay sooner than the shop's hold allows. Seconds. */
+const SHORTEST_HOLD_S = 10;
+const LONGEST_HOLD_S = 86_400;
 
 const checkoutBody = z.strictObject({
   items: z
@@ -41,10 +45,16 @@ const checkoutBody = z.strictObject({
     )
     .min(1)
     .max(MOST_LINES),
-  payment: z.strictObject({
-    method: z.literal('card'),
-    token: z.string().regex(/^[\w.:-]{1,255}$/, 'must be the token that the payment provider gave'),
-  }),
+  payment: z.discriminatedUnion('method', [
+    z.strictObject({
+      method: z.literal('card'),
+      token: z.string().regex(/^[\w.:-]{1,255}$/, 'must be the token that the payment provider gave'),
+    }),
+    z.strictObject({
+      method: z.literal('bank_transfer'),
+      holdSeconds: z.int().min(SHORTEST_HOLD_S).max(LONGEST_HOLD_S).optional(),
+    }),
+  ]),
   expectedTotal: z
     .strictObject({ minor: z.int().min(0), currency: z.string().regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code') })
     .nullable()

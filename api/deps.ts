@@ -1,6 +1,7 @@
 import type { Config } from '../infra/config.ts';
 import type { Databases } from '../infra/databases.ts';
 import type { Logger } from '../infra/log.ts';
+import type { ReadWebhook } from '../infra/payment-gateway/webhook.ts';
 import type { TemporalClient } from '../infra/temporal.ts';
 import type { VerifyToken } from '../infra/tokens.ts';
 import type { LinkOptions } from './present.ts';
@@ -8,9 +9,11 @@ import type { LinkOptions } from './present.ts';
 /** What the routes need. Nothing is opened or closed by the app itself. */
 export type ApiDeps = Readonly<{
   config: Pick<Config, 'corsOrigins' | 'trustProxy' | 'rateLimitPerMinute' | 'startDeadlineMs'>;
-  databases: Pick<Databases, 'platform' | 'order'>;
+  databases: Pick<Databases, 'platform' | 'order' | 'payment'>;
   temporal: TemporalClient;
   verify: VerifyToken;
+  /** How to read the webhooks of each provider that may send some, by the name in the path. */
+  webhooks: ReadonlyMap<string, ReadWebhook>;
   links: LinkOptions;
   log: Logger;
 }>;

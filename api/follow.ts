@@ -21,14 +21,18 @@ const DESCRIBE_DEADLINE_MS = 2_000;
  */
 const CANCEL_ID = 'cancel';
 
-/** Memo of a checkout: the hash of the request that started it. */
+/** Memo of a checkout and of a refund: the hash of the request that started it. */
 export const REQUEST_HASH = 'requestHash';
 
 const handleOf = ({ client }: TemporalClient, orderId: string) =>
   client.workflow.getHandle<typeof checkout>(checkoutWorkflowId(orderId));
 
-const describe = (temporal: TemporalClient, orderId: string) =>
-  temporal.client.withDeadline(Date.now() + DESCRIBE_DEADLINE_MS, () => handleOf(temporal, orderId).describe());
+const describe = (temporal: TemporalClient, orderId: string) => describeWorkflow(temporal, checkoutWorkflowId(orderId));
+
+const describeWorkflow = (temporal: TemporalClient, workflowId: string) =>
+  temporal.client.withDeadline(Date.now() + DESCRIBE_DEADLINE_MS, () =>
+    temporal.client.workflow.getHandle(workflowId).describe(),
+  );
 
 /**
  * Waits until the checkout is over, at most `limitMs` milliseconds. What became of it is in the order: a checkout that
@@ -76,18 +80,24 @@ export async function isUnderWay(
   }
 }
 
+/** As `startedBy`, for a checkout. */
+export const hasStarted = (
+  temporal: TemporalClient,
+  { orderId, requestHash }: Readonly<{ orderId: string; requestHash: string }>,
+): Promise<boolean> => startedBy(temporal, { workflowId: checkoutWorkflowId(orderId), requestHash });
+
 /**
- * True when Temporal knows a checkout of this request, whatever became of it.
+ * True when Temporal knows a workflow of this request, whatever became of it.
  *
  * @throws CheckoutError IDEMPOTENCY_KEY_REUSED when another request started it
  * @throws Unavailable when Temporal cannot tell
  */
-export async function hasStarted(
+export async function startedBy(
   temporal: TemporalClient,
-  { orderId, requestHash }: Readonly<{ orderId: string; requestHash: string }>,
+  { workflowId, requestHash }: Readonly<{ workflowId: string; requestHash: string }>,
 ): Promise<boolean> {
   try {
-    const { memo } = await describe(temporal, orderId);
+    const { memo } = await describeWorkflow(temporal, workflowId);
     const first = memo?.[REQUEST_HASH] ?? requestHash;
     if (first === requestHash) return true;
   } catch (error) {

@@ -1,9 +1,21 @@
+import { z } from 'zod';
+
 import { type OrderView, readOrder } from '../activities/orders/read.ts';
+import { CheckoutError } from '../domain/errors.ts';
 import type { ApiDeps } from './deps.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
 
 /** An order and who asks for it: `users.id` of the owner, or null for an administrator. */
 export type OrderKey = Readonly<{ orderId: string; customerId: string | null }>;
+
+export const noSuchOrder = (): CheckoutError => new CheckoutError('NOT_FOUND', 'there is no such order');
+
+/** The order id of a path. @throws CheckoutError NOT_FOUND for what no order has as its id */
+export function orderIdOf(value: unknown): string {
+  const id = z.guid().safeParse(value);
+  if (!id.success) throw noSuchOrder();
+  return id.data.toLowerCase();
+}
 
 /**
  * The order as its reader may see it: somebody else's does not exist, and what operators noted is for administrators.

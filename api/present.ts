@@ -9,12 +9,19 @@ export type Links = Readonly<{ self: string; cancel: string; temporal?: string }
 
 export type LinkOptions = Readonly<{ temporalUiUrl: string | undefined; namespace: string }>;
 
-export function linksOf(orderId: string, { temporalUiUrl, namespace }: LinkOptions): Links {
+export function linksOf(orderId: string, options: LinkOptions): Links {
   const self = `/v1/orders/${orderId}`;
-  const links = { self, cancel: `${self}/cancel` };
-  if (temporalUiUrl === undefined) return links;
-  const path = `namespaces/${encodeURIComponent(namespace)}/workflows/${checkoutWorkflowId(orderId)}`;
-  return { ...links, temporal: `${temporalUiUrl.replace(/\/$/, '')}/${path}` };
+  return { self, cancel: `${self}/cancel`, ...workflowLink(checkoutWorkflowId(orderId), options) };
+}
+
+/** Where a workflow is in Temporal Web; nothing where this system does not know its Temporal Web. */
+export function workflowLink(
+  workflowId: string,
+  { temporalUiUrl, namespace }: LinkOptions,
+): Readonly<{ temporal?: string }> {
+  if (temporalUiUrl === undefined) return {};
+  const path = `namespaces/${encodeURIComponent(namespace)}/workflows/${encodeURIComponent(workflowId)}`;
+  return { temporal: `${temporalUiUrl.replace(/\/$/, '')}/${path}` };
 }
 
 /** The order as it was placed, in the shape of `GET /v1/orders/{id}`, which adds the history. */

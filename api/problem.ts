@@ -32,7 +32,7 @@ export function problems(log: Logger): ErrorRequestHandler {
 export function sendRefusal(res: Response, refusal: Refusal, orderId?: string): void {
   const { code, message } = refusal;
   const status = httpStatusOf(code);
-  if (status === 401) res.set('WWW-Authenticate', 'Bearer');
+  if (status === 401) res.set('WWW-Authenticate', code === 'WEBHOOK_REJECTED' ? 'Signature' : 'Bearer');
   res
     .status(status)
     .type('application/problem+json')
@@ -86,6 +86,7 @@ function extensionOf({ code, detail }: Refusal): object {
   if (LINE_CODES.includes(code)) return { lines: detail };
   if (code === 'PRICE_CHANGED') return pick(detail, 'total');
   if (code === 'PAYMENT_METHOD_INVALID') return pick(detail, 'methods');
+  if (code === 'REFUND_EXCEEDS_CAPTURE') return pick(detail, 'left');
   return {};
 }
 

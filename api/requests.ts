@@ -16,6 +16,15 @@ export const databaseId = z.string().refine(isDatabaseId, 'must be an id: digits
 
 export const locationCode = z.string().regex(/^[A-Z0-9][A-Z0-9_-]{0,49}$/, 'must be a location code such as MAIN');
 
+/** Text that a person wrote, without control characters, which PostgreSQL or a terminal may choke on. */
+export const plainText = (longest: number) =>
+  z
+    .string()
+    .trim()
+    .min(1)
+    .max(longest)
+    .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'must be text without control characters');
+
 /**
  * The body, query or path as the schema describes it, defaults filled in.
  *

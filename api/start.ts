@@ -2,8 +2,9 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 import { type Config, databaseUrl } from '../infra/config.ts';
-import { openOrder, openPlatform } from '../infra/databases.ts';
+import { openOrder, openPayment, openPlatform } from '../infra/databases.ts';
 import type { Logger } from '../infra/log.ts';
+import { webhookReaders } from '../infra/payment-gateway/providers.ts';
 import type { Running } from '../infra/process.ts';
 import { openTemporal } from '../infra/temporal.ts';
 import { tokenVerifier } from '../infra/tokens.ts';
@@ -19,10 +20,14 @@ export async function startApi(config: Config, log: Logger): Promise<Running> {
   const pool = { poolSize: config.databasePoolSize };
   const platform = openPlatform(databaseUrl(config, 'platform'), pool);
   const order = openOrder(databaseUrl(config, 'order'), pool);
+  const payment = openPayment(databaseUrl(config, 'payment'), pool);
   const verify = await tokenVerifier(config);
   const temporal = openTemporal();
   const links = { temporalUiUrl: config.temporalUiUrl, namespace: temporal.namespace };
-  const app = createApp({ config, databases: { platform, order }, temporal, verify, links, log });
+  const webhooks = webhookReaders(config);
+  if (webhooks.size === 0) log.warn('GATEWAY_WEBHOOK_SECRETS is not set: no webhook of a payment provider is taken');
+  const databases = { platform, order, payment };
+  const app = createApp({ config, databases, temporal, verify, webhooks, links, log });
 
   const server = createServer({ headersTimeout: HEADERS_LIMIT_MS, requestTimeout: REQUEST_LIMIT_MS }, app);
   await listen(server, config);
@@ -30,7 +35,8 @@ export async function startApi(config: Config, log: Logger): Promise<Running> {
     url: urlOf(server),
     close: async () => {
       await drain(server, config.shutdownGraceMs);
-      await Promise.all([platform.$disconnect(), order.$disconnect(), temporal.connection.close()]);
+      const closed = Object.values(databases).map((database) => database.$disconnect());
+      await Promise.all([...closed, temporal.connection.close()]);
     },
   };
 }

@@ -8,22 +8,30 @@ import supertest from 'supertest';
 
 import { createApp } from '../../api/app.ts';
 import { type Config, readConfig } from '../../infra/config.ts';
-import { openOrder, openPlatform } from '../../infra/databases.ts';
+import { openOrder, openPayment, openPlatform } from '../../infra/databases.ts';
+import { webhookReaders } from '../../infra/payment-gateway/providers.ts';
 import { developmentTokens, tokenVerifier } from '../../infra/tokens.ts';
 import { freshDatabases } from '../support/databases.ts';
+
+/** `platformUrl`, `paymentUrl`: through a proxy, for tests that cut the way to a database. */
+type OpenApiOptions = { settings?: Partial<Config>; platformUrl?: string; paymentUrl?: string };
+
+/** Of the webhooks that these tests sign: the second one is about to replace the first. */
+export const WEBHOOK_SECRETS = [1, 2].map((n) => `whsec_${Buffer.alloc(32, n).toString('base64')}`);
 
 export type OpenApi = Awaited<ReturnType<typeof openApi>>;
 
 /** The app on databases of its own, without a socket. Its log lines are kept for whoever looks for leaks. */
 export async function openApi(
   temporalAddress: string,
-  { settings = {}, platformUrl }: Readonly<{ settings?: Partial<Config>; platformUrl?: string }> = {},
+  { settings = {}, platformUrl, paymentUrl }: Readonly<OpenApiOptions> = {},
 ) {
   const databases = await freshDatabases({ seed: true });
   const dataDir = await mkdtemp(join(tmpdir(), 'commerce-saga-api-'));
-  const config = { ...readConfig({ DATA_DIR: dataDir }), ...settings };
+  const config = { ...readConfig({ DATA_DIR: dataDir }), webhookSecrets: WEBHOOK_SECRETS, ...settings };
   const platform = openPlatform(platformUrl ?? databases.urls.platform, { poolSize: 5 });
   const order = openOrder(databases.urls.order, { poolSize: 5 });
+  const payment = openPayment(paymentUrl ?? databases.urls.payment, { poolSize: 5 });
   const connection = Connection.lazy({ address: temporalAddress });
   const client = new Client({ connection });
   const lines: string[] = [];
@@ -31,7 +39,8 @@ export async function openApi(
   const links = { temporalUiUrl: 'http://temporal.test', namespace: 'default' };
   const temporal = { client, connection, namespace: 'default' };
   const verify = await tokenVerifier(config);
-  const app = createApp({ config, databases: { platform, order }, temporal, verify, links, log });
+  const webhooks = webhookReaders(config);
+  const app = createApp({ config, databases: { platform, order, payment }, temporal, verify, webhooks, links, log });
 
   return {
     app,
@@ -39,11 +48,13 @@ export async function openApi(
     client,
     platform,
     order,
+    payment,
+    adminUrl: databases.adminUrl,
     logged: () => lines.join(''),
     http: supertest(app),
     tokens: await developmentTokens(config),
     async close() {
-      await Promise.all([platform.$disconnect(), order.$disconnect(), connection.close()]);
+      await Promise.all([platform.$disconnect(), order.$disconnect(), payment.$disconnect(), connection.close()]);
       await databases.drop();
       await rm(dataDir, { recursive: true });
     },

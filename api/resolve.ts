@@ -1,0 +1,41 @@
+import { type Response, Router } from 'express';
+import { z } from 'zod';
+
+import { checkoutWorkflowId, repairWorkflowId } from '../domain/workflow-ids.ts';
+import { callerOf, only } from './auth.ts';
+import { jsonBody } from './body.ts';
+import type { ApiDeps } from './deps.ts';
+import { orderIdOf } from './order-for.ts';
+import { notAllowed } from './problem.ts';
+import { parsed, plainText } from './requests.ts';
+import { mustBelongTo, resolveFirst } from './resolutions.ts';
+
+const ROUTE = '/v1/admin/orders/:orderId/resolve';
+/** So much of it fits into the order's history. */
+const LONGEST_REASON = 400;
+
+const resolveBody = z.strictObject({
+  action: z.enum(['retry', 'markDone']),
+  reason: plainText(LONGEST_REASON),
+  workflowId: z
+    .string()
+    .max(400)
+    .regex(/^(checkout|repair|refund|webhook)-[\x21-\x7e]+$/, 'must be a `workflowId` of GET /v1/admin/attention')
+    .optional(),
+});
+
+/**
+ * A person's decision about the parked steps of an order: they are tried again at once, or count as done. Without
+ * `workflowId` it is the order's checkout, or else its repair; 409 where nothing of it is parked.
+ */
+export function resolveRoutes({ temporal }: ApiDeps): Router {
+  return Router()
+    .post(ROUTE, only('admin'), ...jsonBody, async (req, res: Response) => {
+      const orderId = orderIdOf(req.params['orderId']);
+      const { workflowId, ...decision } = parsed(resolveBody, req.body);
+      const named = workflowId === undefined ? [checkoutWorkflowId(orderId), repairWorkflowId(orderId)] : [workflowId];
+      if (workflowId !== undefined) await mustBelongTo(temporal, workflowId, orderId);
+      res.json(await resolveFirst(temporal, named, { ...decision, by: callerOf(res).id }));
+    })
+    .all(ROUTE, notAllowed('POST'));
+}
