@@ -6,6 +6,7 @@ import { Client as PgClient, type QueryResultRow } from 'pg';
 
 import { type DatabaseName, inheritedEnvironment, readConfig } from '../../infra/config.ts';
 import { isAlive } from '../../infra/embedded/child.ts';
+import { freePort } from '../../infra/embedded/ports.ts';
 import { type EmbeddedTemporalServer, startTemporal } from '../../infra/embedded/temporal-server.ts';
 import { developmentTokens, signToken } from '../../infra/tokens.ts';
 import { type Child, startChild } from './child.ts';
@@ -42,13 +43,23 @@ export type TestSystem = Readonly<{
   stop: () => Promise<void>;
 }>;
 
-/**
- * @param options `env` is added to that of every process; `databases` are used instead of fresh ones on the server that
- *   tests share, and dropped in the end all the same
- */
-export async function startSystem(
-  options: { env?: Record<string, string>; databases?: TestDatabases } = {},
-): Promise<TestSystem> {
+/** Signs the gateway's webhooks in tests. */
+export const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
+
+export type SystemOptions = Readonly<{
+  /** Added to the environment of every process; wins over the rest. Other webhook secrets: GATEWAY_WEBHOOK_SECRETS. */
+  env?: Readonly<Record<string, string>>;
+  /** Used instead of fresh ones on the server that tests share, and dropped in the end all the same. */
+  databases?: TestDatabases;
+  /** How long stock waits for a payment, milliseconds, every method. */
+  holdMs?: number;
+  reconcileIntervalMs?: number;
+  /** After this a charge that was asked for has landed or never will, milliseconds. */
+  gatewayMaxProcessingMs?: number;
+}>;
+
+/** Workers are not started: see `startWorkers`. The gateway sends its webhooks to the API. */
+export async function startSystem(options: SystemOptions = {}): Promise<TestSystem> {
   const folder = await serverFolder();
   const databases = options.databases ?? (await freshDatabases({ seed: true }));
   const cliPath = await temporalCliPath();
@@ -58,6 +69,7 @@ export async function startSystem(
   const children: Child[] = [];
   const clients: PgClient[] = [];
 
+  const apiPort = await freePort();
   const base = {
     ...inheritedEnvironment(),
     NODE_ENV: 'test',
@@ -65,6 +77,8 @@ export async function startSystem(
     DATA_DIR: folder,
     PORT: '0',
     GATEWAY_PORT: '0',
+    GATEWAY_WEBHOOK_SECRETS: WEBHOOK_SECRET,
+    ...timesOf(options),
     TEMPORAL_ADDRESS: temporalAddress,
     ...Object.fromEntries(
       Object.entries(databases.urls).map(([name, url]) => [`${name.toUpperCase()}_DATABASE_URL`, url]),
@@ -76,9 +90,10 @@ export async function startSystem(
     children.push(child);
     return child;
   };
-  const gateway = await started('gateway/server.ts', base);
+  const webhookUrl = `http://127.0.0.1:${apiPort}/v1/payment-webhooks/simulated`;
+  const gateway = await started('gateway/server.ts', { GATEWAY_WEBHOOK_URL: webhookUrl, ...base });
   const env = { ...base, GATEWAY_URL: gateway.url };
-  const api = await started('api/server.ts', env);
+  const api = await started('api/server.ts', { ...env, PORT: String(apiPort) });
 
   const connect = async (database: DatabaseName): Promise<PgClient> => {
     const client = new PgClient({ connectionString: databases.adminUrl(database) });
@@ -135,3 +150,9 @@ export async function startSystem(
     },
   };
 }
+
+const timesOf = ({ holdMs, reconcileIntervalMs, gatewayMaxProcessingMs }: SystemOptions): Record<string, string> => ({
+  ...(holdMs !== undefined && { HOLD_CARD_MS: String(holdMs), HOLD_BANK_TRANSFER_MS: String(holdMs) }),
+  ...(reconcileIntervalMs !== undefined && { RECONCILE_INTERVAL_MS: String(reconcileIntervalMs) }),
+  ...(gatewayMaxProcessingMs !== undefined && { GATEWAY_MAX_PROCESSING_MS: String(gatewayMaxProcessingMs) }),
+});
