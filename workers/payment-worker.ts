@@ -1,14 +1,17 @@
 import { cancellationSignal } from '@temporalio/activity';
 
 import { paymentActivities } from '../activities/payments/activities.ts';
+import type { PageInput } from '../activities/payments/contract.ts';
 import { paymentFinders } from '../activities/payments/find.ts';
 import { refundActivities } from '../activities/payments/refund-activities.ts';
 import { webhookActivities } from '../activities/payments/webhook-activities.ts';
+import { openWebhooks } from '../activities/payments/webhook-store.ts';
 import { databaseUrl } from '../infra/config.ts';
 import { openPayment } from '../infra/databases.ts';
 import { openGatewayLedger, openPaymentGateway } from '../infra/payment-gateway/providers.ts';
 import { QUEUES } from '../workflows/contract.ts';
-import { createWorker, type OpenWorker, type WorkerContext } from './temporal-worker.ts';
+import { clientOf, createWorker, type OpenWorker, type WorkerContext } from './temporal-worker.ts';
+import { startWebhookPoller } from './webhook-poller.ts';
 
 /** Runs the steps of the payment service, with the credentials of the payment database and the gateway alone. */
 export async function openPaymentWorker(context: WorkerContext): Promise<OpenWorker> {
@@ -23,5 +26,13 @@ export async function openPaymentWorker(context: WorkerContext): Promise<OpenWor
     ...paymentFinders(deps),
   };
   const worker = await createWorker(context, { taskQueue: QUEUES.payments, activities });
-  return { worker, close: () => payment.$disconnect() };
+  const find = (page: PageInput) => openWebhooks(payment, page);
+  const poller = startWebhookPoller({ client: clientOf(context), find, log: context.log });
+  return {
+    worker,
+    async close() {
+      await poller.stop();
+      await payment.$disconnect();
+    },
+  };
 }

@@ -72,8 +72,9 @@ async function undo(saga: Saga): Promise<boolean> {
   return saga.undos.run(saga.attention, (answer) => !saga.cancelled && saga.capturedAfterAll(answer));
 }
 
-const abandonPayment = ({ input: { orderId } }: Saga): Promise<Abandoned> =>
-  surely.payments.abandonPayment.executeWithOptions({ summary: 'Abandon the payment' }, [{ orderId }]);
+/** A cancelled order goes forward in no case, so what it owes is on record from this moment. */
+const abandonPayment = ({ orderId, cancelled: giveBack }: Saga): Promise<Abandoned> =>
+  surely.payments.abandonPayment.executeWithOptions({ summary: 'Abandon the payment' }, [{ orderId, giveBack }]);
 
 async function releaseStock({ input, unplaced }: Saga): Promise<void> {
   const { orderId, customerId, requestHash } = input;

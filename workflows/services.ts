@@ -5,12 +5,7 @@ import type { InventoryReturnActivities } from '../activities/inventory/contract
 import type { OrderActivities } from '../activities/orders/activities.ts';
 import type { OrderMoneyActivities } from '../activities/orders/contract.ts';
 import type { PaymentActivities } from '../activities/payments/activities.ts';
-import type {
-  PaymentFinders,
-  PaymentState,
-  RefundActivities,
-  WebhookActivities,
-} from '../activities/payments/contract.ts';
+import type { PaymentFinders, RefundActivities, WebhookActivities } from '../activities/payments/contract.ts';
 import type { SagaActivities } from '../activities/sagas/activities.ts';
 import { QUEUES } from './contract.ts';
 
@@ -45,7 +40,6 @@ const GATEWAY_RETRY = { initialInterval: '1 second', backoffCoefficient: 2, maxi
 type Inventory = InventoryActivities & InventoryReturnActivities;
 type Orders = OrderActivities & OrderMoneyActivities;
 type Payments = PaymentActivities & WebhookActivities & RefundActivities & PaymentFinders;
-type Checks = Readonly<{ checkPayment: (ref: Readonly<{ orderId: string }>) => Promise<PaymentState> }>;
 
 export const inventory = proxyActivities<Inventory>({ taskQueue: QUEUES.inventory, ...DATABASE_STEP, ...ATTEMPTS });
 export const orders = proxyActivities<Orders>({ taskQueue: QUEUES.orders, ...DATABASE_STEP, ...ATTEMPTS });
@@ -57,7 +51,7 @@ export const payments = proxyActivities<Payments>({
 });
 
 /** A look at a payment that is waited for. It is never worth a long wait: the next look comes, and the last one too. */
-export const checking = proxyActivities<Checks>({
+export const checking = proxyActivities<Pick<PaymentActivities, 'checkPayment'>>({
   taskQueue: QUEUES.payments,
   startToCloseTimeout: '15 seconds',
   scheduleToCloseTimeout: '20 seconds',

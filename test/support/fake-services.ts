@@ -3,12 +3,7 @@ import type { InventoryReturnActivities } from '../../activities/inventory/contr
 import type { OrderActivities } from '../../activities/orders/activities.ts';
 import type { OrderMoneyActivities } from '../../activities/orders/contract.ts';
 import type { PaymentActivities } from '../../activities/payments/activities.ts';
-import type {
-  PaymentFinders,
-  PaymentState,
-  RefundActivities,
-  WebhookActivities,
-} from '../../activities/payments/contract.ts';
+import type { PaymentFinders, RefundActivities, WebhookActivities } from '../../activities/payments/contract.ts';
 import { withRefusals } from '../../activities/refusals.ts';
 import { type CheckoutInput, placedOrder, type PricedLine, type Reservation } from '../../domain/checkout.ts';
 import { CheckoutError, type ErrorCode } from '../../domain/errors.ts';
@@ -18,7 +13,6 @@ type Steps = InventoryActivities &
   OrderActivities &
   OrderMoneyActivities &
   PaymentActivities &
-  Readonly<{ checkPayment: (ref: Readonly<{ orderId: string }>) => Promise<PaymentState> }> &
   WebhookActivities &
   RefundActivities &
   PaymentFinders;

@@ -156,6 +156,8 @@ describe('a checkout whose shopper still has to pay', () => {
     assert.deepEqual([...run.steps].sort(), [...BEFORE, ...after].sort());
     assert.deepEqual(await run.shown(), { CheckoutStatus: 'COMPLETED', OrderTotalMinor: 4_500 });
     assert.equal((await run.status()).failureCode, null);
+    const abandoned = run.calls.find(({ step }) => step === 'abandonPayment');
+    assert.deepEqual(abandoned?.input, { orderId: run.orderId, giveBack: false });
   });
 
   it('gives money back that came after the expiry, and says so in the history of the order', async () => {
