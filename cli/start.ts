@@ -99,7 +99,7 @@ async function endpointsOf(system: System, startedAt: Date): Promise<Omit<Endpoi
     temporalAddress: address,
     ...(ui === undefined ? {} : { temporalUi: ui }),
     namespace,
-    gateway: wanted(found.gatewayUrl),
+    ...(found.gatewayUrl === undefined ? {} : { gateway: found.gatewayUrl }),
     databases: {
       platform: wanted(platform),
       order: wanted(order),

@@ -17,7 +17,8 @@ const endpointsSchema = z.object({
   /** Absent where an external Temporal is used and nobody said where its web page is. */
   temporalUi: z.string().optional(),
   namespace: z.string(),
-  gateway: z.string(),
+  /** The simulated payment gateway; absent with another provider. */
+  gateway: z.string().optional(),
   /** Of the service roles: no superuser's. A database that is not used by this system is absent. */
   databases: z.object({
     platform: z.string(),

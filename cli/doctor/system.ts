@@ -3,6 +3,7 @@ import { externalDatabases } from '../../infra/embedded/supervisor/environment.t
 import { findTemporalCli } from '../../infra/embedded/temporal-cli.ts';
 import { type Endpoints, withEndpoints } from '../../infra/endpoints.ts';
 import { migrationState } from '../../infra/migrate.ts';
+import { openPaymentGateway, webhookReaders } from '../../infra/payment-gateway/providers.ts';
 import { blocks, type Check, notice, ok, problem } from './check.ts';
 import { loadTemporal } from './temporal.ts';
 
@@ -80,6 +81,9 @@ export async function checkTemporal(config: Config, running: Endpoints | undefin
 /** The payment gateway's own health page. A real provider's has none, so only an answer of any kind is asked for. */
 export async function checkGateway(config: Config, running: Endpoints | undefined): Promise<Check> {
   const name = 'Payment gateway';
+  const trouble = providerTrouble(config);
+  if (trouble !== undefined) return blocks(name, trouble, 'Correct it in the environment or in .env.');
+  if (config.paymentProvider !== 'simulated') return ok(name, `${config.paymentProvider}, with its key and secrets`);
   const { gatewayUrl } = withEndpoints(config, running);
   if (gatewayUrl === undefined) return notice(name, 'simulated; `npm start` starts it');
   const url = new URL('/healthz', gatewayUrl);
@@ -91,6 +95,17 @@ export async function checkGateway(config: Config, running: Endpoints | undefine
     const external = config.gatewayUrl !== undefined;
     const fix = external ? 'Correct GATEWAY_URL, or start that gateway.' : 'Look at logs/gateway.log in DATA_DIR.';
     return (external ? blocks : problem)(name, `${gatewayUrl} does not answer: ${causeOf(error)}`, fix);
+  }
+}
+
+/** Why the workers or the API would refuse to start with these settings; no key is tried. */
+function providerTrouble(config: Config): string | undefined {
+  try {
+    webhookReaders(config);
+    if (config.paymentProvider !== 'simulated') openPaymentGateway(config);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
 }
 

@@ -32,7 +32,7 @@ export function startTasks(system: System, options: Readonly<{ seed: boolean }>)
     {
       title: 'Workers',
       run: async () => {
-        await startWorkers(system, system.found.gatewayUrl ?? '');
+        await startWorkers(system);
         return 'checkout, inventory, orders, payments';
       },
     },

@@ -1,4 +1,6 @@
+import type { Config } from '../../config.ts';
 import { choosePort } from '../ports.ts';
+import { webhookSecret } from '../webhook-secret.ts';
 import { startChild } from './child.ts';
 import { partEnvironment } from './environment.ts';
 import type { RunningPart } from './part.ts';
@@ -8,11 +10,19 @@ import type { PartName, System } from './system.ts';
 const READY_LIMIT_MS = 90_000;
 /** A child gives up by itself after its grace and 10 s: the kill from outside comes after that. */
 const CHILD_MARGIN_MS = 12_000;
+/** Path of the API for the simulated gateway's webhooks. */
+const WEBHOOKS = '/v1/payment-webhooks/simulated';
 export const DEFAULT_PORTS = { api: 3000, gateway: 4242 } as const;
 
-/** Starts the simulated gateway; with GATEWAY_URL set there is none to start. @returns where the gateway is */
+/**
+ * Starts the simulated gateway; with GATEWAY_URL set, or with another provider, there is none to start. It is told where
+ * its webhooks go, so the port of the API is chosen now.
+ *
+ * @returns where the gateway is, or the name of the provider
+ */
 export async function startGateway(system: System): Promise<string> {
   const { config, found, say } = system;
+  if (config.paymentProvider !== 'simulated') return config.paymentProvider;
   if (found.gatewayUrl !== undefined) return found.gatewayUrl;
   const port = await choosePort({
     explicit: config.ports.gateway,
@@ -20,36 +30,61 @@ export async function startGateway(system: System): Promise<string> {
     variable: 'GATEWAY_PORT',
     note: say,
   });
-  const env = partEnvironment(config, found, ['gateway'], { GATEWAY_PORT: String(port) });
+  const env = partEnvironment(config, found, ['gateway'], {
+    GATEWAY_PORT: String(port),
+    GATEWAY_WEBHOOK_URL: config.webhookUrl ?? `${urlAt(config.host, await apiPort(system))}${WEBHOOKS}`,
+    GATEWAY_WEBHOOK_SECRETS: await webhookSecrets(config),
+    STRIPE_SECRET_KEY: '',
+  });
   const { url } = await keepChild(system, 'gateway', 'gateway/server', env);
-  found.gatewayUrl = url ?? `http://${config.host}:${port}`;
+  found.gatewayUrl = url ?? urlAt(config.host, port);
   return found.gatewayUrl;
 }
 
 /** Starts all Temporal workers in one process. */
-export async function startWorkers(system: System, gatewayUrl: string): Promise<void> {
+export async function startWorkers(system: System): Promise<void> {
   const { config, found } = system;
   const env = partEnvironment(config, found, ['platform', 'order', 'payment'], {
-    GATEWAY_URL: gatewayUrl,
+    GATEWAY_URL: found.gatewayUrl ?? '',
+    GATEWAY_WEBHOOK_SECRETS: '',
   });
   await keepChild(system, 'workers', 'workers/main', env);
 }
 
 /** @returns where the API is */
 export async function startApi(system: System): Promise<string> {
-  const { config, found, say } = system;
-  const port = await choosePort({
+  const { config, found } = system;
+  const port = await apiPort(system);
+  const env = partEnvironment(config, found, ['platform', 'order', 'payment'], {
+    PORT: String(port),
+    GATEWAY_WEBHOOK_SECRETS: await webhookSecrets(config),
+    STRIPE_SECRET_KEY: '',
+  });
+  const { url } = await keepChild(system, 'api', 'api/server', env);
+  found.apiUrl = url ?? urlAt(config.host, port);
+  return found.apiUrl;
+}
+
+/** Chosen once: the gateway and the API itself are told the same. */
+function apiPort({ config, found, say }: System): Promise<number> {
+  found.apiPort ??= choosePort({
     explicit: config.ports.api,
     preferred: DEFAULT_PORTS.api,
     variable: 'PORT',
     note: say,
   });
-  const env = partEnvironment(config, found, ['platform', 'order'], {
-    PORT: String(port),
-  });
-  const { url } = await keepChild(system, 'api', 'api/server', env);
-  found.apiUrl = url ?? `http://${config.host}:${port}`;
-  return found.apiUrl;
+  return found.apiPort;
+}
+
+/** Those of the environment, or one that is made here: the simulated gateway is ours. */
+async function webhookSecrets({ webhookSecrets: given, paymentProvider, dataDir }: Config): Promise<string> {
+  return given.length === 0 && paymentProvider === 'simulated' ? webhookSecret(dataDir) : given.join(',');
+}
+
+/** A URL for this machine, also where the host means all its addresses. */
+function urlAt(host: string, port: number): string {
+  const here = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  return `http://${here.includes(':') ? `[${here}]` : here}:${port}`;
 }
 
 function keepChild(system: System, name: PartName, entry: string, env: Record<string, string>): Promise<RunningPart> {

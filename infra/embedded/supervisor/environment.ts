@@ -21,7 +21,8 @@ export type TemporalPlace = Readonly<{
 export function externalDatabases(config: Config): Readonly<Record<DatabaseName, string | undefined>> | undefined {
   const urls = config.databaseUrls;
   if (DATABASES.every((name) => urls[name] === undefined)) return undefined;
-  const needed = DATABASES.filter((name) => name !== 'gateway' || config.gatewayUrl === undefined);
+  const simulated = config.paymentProvider === 'simulated' && config.gatewayUrl === undefined;
+  const needed = DATABASES.filter((name) => name !== 'gateway' || simulated);
   const missing = needed.filter((name) => urls[name] === undefined).map(variableOf);
   if (missing.length === 0) return urls;
   const given = DATABASES.filter((name) => urls[name] !== undefined).map(variableOf);

@@ -16,6 +16,8 @@ export type Found = {
   databases: DatabaseUrls;
   temporal: TemporalPlace;
   gatewayUrl: string | undefined;
+  /** Chosen long before the API starts, because the gateway has to know it. */
+  apiPort: Promise<number> | undefined;
   apiUrl: string | undefined;
 };
 
@@ -46,7 +48,13 @@ export function openSystem(config: Config, claim: Claim, say: (line: string) => 
   let published: Omit<Endpoints, 'pids'> | undefined;
   let stopped: Promise<void> | undefined;
   const told = new AbortController();
-  const found: Found = { databases: {}, temporal: {}, gatewayUrl: config.gatewayUrl, apiUrl: undefined };
+  const found: Found = {
+    databases: {},
+    temporal: {},
+    gatewayUrl: config.gatewayUrl,
+    apiPort: undefined,
+    apiUrl: undefined,
+  };
   const write = () => {
     if (published === undefined || stopped !== undefined) return;
     writeEndpoints(config.dataDir, { ...published, pids: { supervisor: process.pid, ...pids } });
