@@ -135,7 +135,8 @@ export async function stockThatIsNotReserved(platform: Snapshot, only: readonly 
 
 /**
  * Invariant 2, per order: its header, its reservations and its ledger rows say the same. RESERVED lines have one
- * RESERVED row in the ledger; COMMITTED and RELEASED ones also the row that ended them. A refused order has no lines.
+ * RESERVED row in the ledger; COMMITTED and RELEASED ones also the row that ended them, and what came back of a
+ * COMMITTED one is what refunds put in the ledger. A refused order has no lines.
  *
  * @param only order ids to look at; all when null
  */
@@ -145,29 +146,34 @@ export async function ordersWhoseStockDisagrees(
 ): Promise<Finding[]> {
   const rows = await platform.query<Readonly<{ orderId: string; is: string }>>(
     `with moved as (
-       select reference_id as order_id, product_id, coalesce(variant_id, 0) as variant_id, location_code,
+       select case reference_type when 'ORDER' then reference_id else coalesce(event_data ->> 'orderId', 'unknown') end
+           as order_id,
+         product_id, coalesce(variant_id, 0) as variant_id, location_code,
          coalesce(sum(reserved_change) filter (where event_type = 'RESERVED'), 0) as reserved,
          coalesce(-sum(reserved_change) filter (where event_type = 'COMMITTED'), 0) as committed,
-         coalesce(-sum(reserved_change) filter (where event_type = 'RELEASED'), 0) as released
+         coalesce(-sum(reserved_change) filter (where event_type = 'RELEASED'), 0) as released,
+         coalesce(sum(quantity_change) filter (where reference_type = 'REFUND'), 0) as returned
        from inventory_events
        where reference_type = 'ORDER' and ($1::text[] is null or reference_id = any($1))
+         or reference_type = 'REFUND' and ($1::text[] is null or event_data ->> 'orderId' = any($1))
        group by 1, 2, 3, 4
      ), line as (
        select r.order_id::text as order_id, r.product_id, coalesce(r.variant_id, 0) as variant_id, r.location_code,
-         r.quantity, r.state, o.state as header
+         r.quantity, r.returned_quantity, r.state, o.state as header
        from inventory_reservations r left join inventory_orders o on o.order_id = r.order_id
        where $2::uuid[] is null or r.order_id = any($2)
      ), broken as (
        select coalesce(l.order_id, m.order_id) as order_id,
-         format('header %s, reservation of %s %s, ledger RESERVED %s, COMMITTED %s, RELEASED %s',
+         format('header %s, reservation of %s %s, returned %s, ledger RESERVED %s, COMMITTED %s, RELEASED %s, returned %s',
            coalesce(l.header, 'none'), coalesce(l.product_id, m.product_id), coalesce(l.quantity || ' ' || l.state, 'none'),
-           coalesce(m.reserved, 0), coalesce(m.committed, 0), coalesce(m.released, 0)) as found
+           coalesce(l.returned_quantity, 0), coalesce(m.reserved, 0), coalesce(m.committed, 0),
+           coalesce(m.released, 0), coalesce(m.returned, 0)) as found
        from line l full join moved m on m.order_id = l.order_id and m.product_id = l.product_id
          and m.variant_id = l.variant_id and m.location_code = l.location_code
        where l.header is distinct from l.state
-         or (coalesce(m.reserved, 0), coalesce(m.committed, 0), coalesce(m.released, 0)) is distinct from
-           (coalesce(l.quantity, 0), case l.state when 'COMMITTED' then l.quantity else 0 end,
-             case l.state when 'RELEASED' then l.quantity else 0 end)
+         or (coalesce(m.reserved, 0), coalesce(m.committed, 0), coalesce(m.released, 0), coalesce(m.returned, 0))
+           is distinct from (coalesce(l.quantity, 0), case l.state when 'COMMITTED' then l.quantity else 0 end,
+             case l.state when 'RELEASED' then l.quantity else 0 end, coalesce(l.returned_quantity, 0))
        union all
        select o.order_id::text, format('header %s without a reservation', coalesce(o.state, 'undecided'))
        from inventory_orders o

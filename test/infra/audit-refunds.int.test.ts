@@ -135,6 +135,20 @@ describe('the audit of money and units that go back', function () {
     );
   });
 
+  it('2: names a line that counts other units as returned than the ledger, and one whose return is in no ledger', async () => {
+    const [counted, lost] = [await shop.paid(CART), await shop.paid(CART)];
+    const lines = [{ lineNo: 1, quantity: 1, restock: true }];
+    const [, { refundId }] = [await shop.refunded(counted, { lines }), await shop.refunded(lost, { lines })];
+    await shop.damage('platform', `update inventory_reservations set returned_quantity = 2 where order_id = $1`, [
+      counted.orderId,
+    ]);
+    await shop.damage('platform', `update inventory_events set reference_type = 'OTHER' where reference_id = $1`, [
+      refundId,
+    ]);
+    const orders = [counted, lost].map(({ orderId }) => `2 order ${orderId}`);
+    assert.deepEqual(await broken(), [...orders, `3 refund ${refundId}`].sort());
+  });
+
   it('3: names returned units of stock that was never sold', async () => {
     const input = await shop.paid(CART);
     const { refundId } = await shop.refunded(input, { lines: [{ lineNo: 1, quantity: 1, restock: true }] });
