@@ -38,11 +38,15 @@ export type Charge = Readonly<{
 /** The capture as it was asked for, a wait for the shopper, a final "no", or undefined while nothing is decided. */
 export type Judgement = 'CAPTURED' | 'AWAITING_CONFIRMATION' | Refusal | undefined;
 
-/** What a charge means for the order that asked for `amount`: other money than was asked is never kept. */
+/**
+ * What a charge means for the order that asked for `amount`: other money than was asked is never kept, and money that
+ * went back, before anybody here decided, pays for nothing.
+ */
 export function judgeCharge(charge: Charge, amount: Money, method: PaymentMethod): Judgement {
   switch (charge.status) {
     case 'captured':
-      if (charge.captured !== null && sameMoney(charge.captured, amount)) return 'CAPTURED';
+      if (charge.captured !== null && sameMoney(charge.captured, amount) && charge.refundedMinor === 0)
+        return 'CAPTURED';
       return {
         code: 'PAYMENT_AMOUNT_MISMATCH',
         message: 'the gateway took another amount than was asked; it is given back',

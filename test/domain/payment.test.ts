@@ -33,6 +33,13 @@ describe('what a charge means', () => {
     });
   }
 
+  for (const refundedMinor of [1, ASKED.minor]) {
+    it(`does not pay for the order when ${refundedMinor} of it went back before anything was decided`, () => {
+      const judged = judgeCharge(charge('captured', { captured: ASKED, refundedMinor }), ASKED, 'card');
+      assert.equal(typeof judged === 'object' && judged.code, 'PAYMENT_AMOUNT_MISMATCH');
+    });
+  }
+
   it('is declined with the reason of the gateway, or without one', () => {
     const detailOf = (judged: ReturnType<typeof judgeCharge>): unknown =>
       typeof judged === 'object' ? judged : undefined;
