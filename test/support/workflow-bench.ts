@@ -12,7 +12,7 @@ import { isRunning } from '../../infra/running-workflows.ts';
 import type { checkout } from '../../workflows/checkout.ts';
 import { CHECKOUT_WORKFLOW, placedUpdate, QUEUES, SEARCH_ATTRIBUTES } from '../../workflows/contract.ts';
 import { Run, WorkRun } from './bench-run.ts';
-import { FakeServices, type Script } from './fake-services.ts';
+import { type Call, FakeServices, type Script } from './fake-services.ts';
 import { quietRuntime } from './quiet-runtime.ts';
 import { temporalServer } from './servers.ts';
 import { workflowBundle } from './workflow-bundle.ts';
@@ -146,6 +146,13 @@ export class WorkflowBench {
     const { workflow } = this.#temporal.client;
     await workflow.start<Untyped>(type, { taskQueue: QUEUES.checkout, workflowId, args: args as unknown[] });
     return new WorkRun(orderId, workflow.getHandle<T>(workflowId), this.#services);
+  }
+
+  /** What the services do about these ids, for workflows that somebody else starts. @returns their calls so far */
+  expect(script: Script, about: readonly string[]): () => readonly Call[] {
+    const orderId = randomUUID();
+    this.#services.expect(orderId, script, about);
+    return () => this.#services.callsOf(orderId);
   }
 
   /** Waits by the server's clock, milliseconds. */
