@@ -7,7 +7,7 @@ import { stripeGateway } from '../../infra/payment-gateway/stripe.ts';
 import { askStripe } from '../../infra/payment-gateway/stripe-client.ts';
 import { stripeLedger } from '../../infra/payment-gateway/stripe-ledger.ts';
 import { paymentIntent } from '../../infra/payment-gateway/stripe-shapes.ts';
-import { startStripeMock,type StripeMock } from '../support/stripe-mock.ts';
+import { startStripeMock, type StripeMock } from '../support/stripe-mock.ts';
 
 const DOLLARS = { minor: 2_500, currency: 'USD' };
 
