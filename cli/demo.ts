@@ -10,18 +10,27 @@ import { signToken } from '../infra/tokens.ts';
 import { users } from '../prisma/seed/catalogue.ts';
 import { isClean, reportOf as auditReportOf, verdictOf } from './audit/report.ts';
 import { auditSystem } from './audit/system.ts';
+import { openBank } from './demo/bank.ts';
 import { progressBar } from './demo/progress.ts';
 import { seededRandom } from './demo/random.ts';
 import { reportOf, surprises, type Visited } from './demo/report.ts';
-import { mixOf, type Scenario, SCENARIOS, type Visit } from './demo/scenarios.ts';
+import { mixOf, type Need, type Scenario, SCENARIOS, shownWith } from './demo/scenarios.ts';
 import { openShop, type Shelf, ShopIsClosed } from './demo/shop.ts';
+import type { Visit } from './demo/visit.ts';
 
 /** How many seeded users shop. */
 const CUSTOMERS = 5;
 /** So much of a shelf must be left for it to count as well filled. */
 const WELL_FILLED = 50;
 
-type Options = Readonly<{ orders: number; concurrency: number; seed: number; api?: string; token: string[] }>;
+type Options = Readonly<{
+  orders: number;
+  concurrency: number;
+  seed: number;
+  api?: string;
+  token: string[];
+  adminToken?: string;
+}>;
 
 const shares = SCENARIOS.map(({ name, share }) => `  ${`${share} %`.padStart(5)}  ${name}`).join('\n');
 const program = new Command('demo')
@@ -31,6 +40,7 @@ const program = new Command('demo')
   .option('--seed <n>', 'for the same shoppers and carts again', count, 1)
   .option('--api <url>', 'base URL of the API (or API_URL); default: what `npm start` runs')
   .option('--token <jwt>', 'bearer token of a customer, may be repeated (or API_TOKENS)', collect, [])
+  .option('--admin-token <jwt>', 'bearer token of an administrator; default: what `npm start` wrote')
   .addHelpText(
     'after',
     `\nThe shoppers:\n${shares}\n\nExit code 1 when one of them fared otherwise than expected, or the audit finds something broken.`,
@@ -47,20 +57,32 @@ try {
 }
 
 /** @returns the exit code */
-async function demo({ orders, concurrency, seed, api, token }: Options): Promise<number> {
+async function demo({ orders, concurrency, seed, api, token, adminToken }: Options): Promise<number> {
   const config = readConfig();
   const address = api ?? config.apiUrl ?? readEndpoints(config.dataDir).api;
   const tokens = await tokensOf(config, token);
   const shop = openShop(address);
   const random = seededRandom(seed);
   const shelves = await shop.shelves();
-  const shared = { shop, shelves: wellFilled(shelves), scarce: scarceIn(shelves) };
+  const outside = outsideOf(config, address, adminToken);
+  const shared = {
+    shop,
+    bank: openBank(outside.gatewayUrl ?? address),
+    deskToken: outside.deskToken ?? '',
+    shelves: wellFilled(shelves),
+    scarce: scarceIn(shelves),
+  };
 
   process.stdout.write(`${orders} shoppers at ${address}, ${concurrency} at once, seed ${seed}\n`);
+  const scenarios = shownWith(outside.has);
+  const left = SCENARIOS.filter((scenario) => !scenarios.includes(scenario)).map(({ name }) => name);
+  if (left.length > 0) {
+    process.stdout.write(`left out without GATEWAY_URL and --admin-token: ${left.join(', ')}\n`);
+  }
   const run = randomUUID();
   const bar = progressBar(orders, process.stdout);
   const limit = pLimit(concurrency);
-  const plan = random.shuffled(mixOf(orders)).map((scenario, index) => {
+  const plan = random.shuffled(mixOf(scenarios, orders)).map((scenario, index) => {
     // Its own chance per shopper: who is faster must not change what the others buy.
     const chance = seededRandom(seed * 1_000_003 + index);
     const visit = { ...shared, random: chance, token: chance.pick(tokens), key: `demo-${run}-${index}` };
@@ -80,6 +102,19 @@ async function demo({ orders, concurrency, seed, api, token }: Options): Promise
   }
   const sound = await auditAfter(config, address);
   return wrong.length === 0 && sound ? 0 : 1;
+}
+
+/** What some scenarios need beside the API: where shoppers' banks are played, and a token of the desk. */
+function outsideOf(config: Config, address: string, adminToken: string | undefined) {
+  const endpoints = findEndpoints(config.dataDir);
+  const own = endpoints?.api === address ? endpoints : undefined;
+  const gatewayUrl = config.gatewayUrl ?? own?.gateway;
+  const deskToken = adminToken ?? own?.tokens?.admin;
+  const has: Need[] = [
+    ...(gatewayUrl !== undefined && config.paymentProvider === 'simulated' ? (['bank'] as const) : []),
+    ...(deskToken !== undefined ? (['desk'] as const) : []),
+  ];
+  return { gatewayUrl, deskToken, has };
 }
 
 /** The audit's verdict on what the shoppers left behind. @returns false when something is broken or cannot be seen */

@@ -70,6 +70,13 @@ export async function lockCharge(tx: SqlTransaction, id: string): Promise<Locked
   return captures || row.refundsDue ? lockCharge(tx, id) : chargeOf(row);
 }
 
+/** @returns the id of the charge that has this virtual account */
+export async function findByAccount(tx: SqlTransaction, account: string): Promise<string | undefined> {
+  const [row] = await tx.$queryRaw<{ id: string }[]>`
+    select id from charges where instructions ->> 'account' = ${account}`;
+  return row?.id;
+}
+
 /** Most charges that are brought up to date by one statement. */
 const BATCH = 100;
 

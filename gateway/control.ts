@@ -3,7 +3,16 @@ import { Router } from 'express';
 import type { Databases } from '../infra/databases.ts';
 import { addFault, clearFaults, type Holds, listFaults } from './faults.ts';
 import { forgetKeys } from './keys.ts';
-import { authorizeBody, expireBody, faultBody, keysQuery, parse, providerIdOf, transferBody } from './requests.ts';
+import {
+  authorizeBody,
+  expireBody,
+  faultBody,
+  keysQuery,
+  parse,
+  providerIdOf,
+  transferBody,
+  transferToBody,
+} from './requests.ts';
 import * as shopper from './shopper.ts';
 
 /** What a test or a demonstration does behind the shop's back. Not mounted in production. */
@@ -33,6 +42,11 @@ export function controlRoutes(db: Databases['gateway'], holds: Holds, changed: (
   routes.post('/charges/:id/transfer', async (req, res) => {
     const { amount } = parse(transferBody, req.body) ?? {};
     res.json(await shopper.transfer(db, providerIdOf(req), amount));
+    changed();
+  });
+  /** The same by the account's number, which is all that a shopper is told. */
+  routes.post('/transfers', async (req, res) => {
+    res.json(await shopper.transferTo(db, parse(transferToBody, req.body)));
     changed();
   });
   /** The card's owner agrees at the bank, or does not. */

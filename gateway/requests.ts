@@ -40,6 +40,12 @@ export const ledgerQuery = z.strictObject({
 export type LedgerQuery = z.infer<typeof ledgerQuery>;
 /** What the shopper's bank sends; nothing means the amount that was asked for. */
 export const transferBody = z.strictObject({ amount: money.optional() }).optional();
+/** A bank knows the account alone. `late`: the money comes although the account is closed by now. */
+export const transferToBody = z.strictObject({
+  account: z.string().min(1).max(50),
+  amount: money.optional(),
+  late: z.boolean().default(false),
+});
 export const authorizeBody = z.strictObject({ outcome: z.enum(['approve', 'decline']) });
 export const expireBody = z.strictObject({}).optional();
 export const keysQuery = z.strictObject({ orderId: orderId.optional() });

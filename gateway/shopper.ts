@@ -20,6 +20,28 @@ export function transfer(db: Databases['gateway'], providerId: string, amount?: 
 }
 
 /**
+ * The same for whoever knows the account alone, as a shopper does.
+ *
+ * @param late the money was on its way when the account was closed: it is taken all the same
+ * @throws GatewayError unknown_charge for no account of ours, not_awaiting_payment as `transfer`
+ */
+export async function transferTo(
+  db: Databases['gateway'],
+  { account, amount, late }: Readonly<{ account: string; amount?: Money | undefined; late: boolean }>,
+): Promise<charges.ChargeJson> {
+  return db.$transaction(async (tx) => {
+    const providerId = await charges.findByAccount(tx, account);
+    const charge = providerId === undefined ? undefined : await charges.lockCharge(tx, providerId);
+    if (charge === undefined) throw new GatewayError('unknown_charge', 'there is no such account');
+    const accepts = charge.status === 'requires_confirmation' || (late && charge.status === 'cancelled');
+    if (!accepts)
+      throw new GatewayError('not_awaiting_payment', `this account is closed: its charge is ${charge.status}`);
+    await bookCapture(tx, charge.providerId, amount ?? charge.amount);
+    return charges.charged(await mustLock(tx, charge.providerId));
+  });
+}
+
+/**
  * The card's owner agrees at the bank, or does not.
  *
  * @throws GatewayError not_awaiting_payment when the charge has ended, or waits for no card

@@ -19,11 +19,17 @@ const productPage = z.object({
   ),
   next: z.string().nullable(),
 });
+const instructions = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('bank_transfer'), account: z.string() }),
+  z.object({ type: z.literal('redirect'), url: z.string() }),
+]);
 const answerBody = z.object({
   orderId: z.string().optional(),
   status: z.union([z.string(), z.number()]).optional(),
   code: z.string().optional(),
   failure: z.object({ code: z.string() }).nullish(),
+  payment: z.object({ instructions: instructions.nullable() }).optional(),
+  history: z.array(z.object({ reason: z.string().nullable() })).optional(),
   links: z.object({ temporal: z.string().optional() }).optional(),
 });
 
@@ -89,12 +95,28 @@ export function openShop(api: string) {
 
     cancel: (token: string, orderId: string) => call(`/v1/orders/${orderId}/cancel`, token, { method: 'POST' }),
 
-    /** Watches an order until it is no longer pending, at most `limitMs` milliseconds; answers how it is then. */
-    async watch(token: string, orderId: string, limitMs: number): Promise<Answer> {
+    /** What the people at the desk do, with an administrator's token. */
+    admin: (token: string, path: string, body: object, key?: string) => {
+      const headers = { 'Content-Type': 'application/json', ...(key !== undefined && { 'Idempotency-Key': key }) };
+      return call(path, token, { method: 'POST', headers, body: JSON.stringify(body) });
+    },
+
+    /** Watches an order until it is no longer pending, as `until` does. */
+    watch(token: string, orderId: string, limitMs: number): Promise<Answer> {
+      return this.until(token, orderId, limitMs, ({ body: { status } }) => status !== 'PENDING');
+    },
+
+    /** Watches an order until it is as it should be, at most `limitMs` milliseconds; answers how it is then. */
+    async until(
+      token: string,
+      orderId: string,
+      limitMs: number,
+      asItShouldBe: (answer: Answer) => boolean,
+    ): Promise<Answer> {
       const until = Date.now() + limitMs;
       for (;;) {
         const answer = await call(`/v1/orders/${orderId}`, token).catch(asClosed);
-        const over = !(answer instanceof Error) && answer.http === 200 && answer.body.status !== 'PENDING';
+        const over = !(answer instanceof Error) && answer.http === 200 && asItShouldBe(answer);
         if (over || Date.now() >= until) {
           if (answer instanceof Error) throw answer;
           return answer;
@@ -103,6 +125,13 @@ export function openShop(api: string) {
       }
     },
   };
+}
+
+/** An answer in one word: the code of a refusal, or the status with the reason of a failure. */
+export function describe({ http, body: { code, status, failure } }: Answer): string {
+  if (code !== undefined) return code;
+  if (failure != null) return `${String(status)} (${failure.code})`;
+  return typeof status === 'string' ? status : `HTTP ${http}`;
 }
 
 async function productsAt(url: URL): Promise<z.infer<typeof productPage>> {

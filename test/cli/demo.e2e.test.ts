@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 
+import { SCENARIOS } from '../../cli/demo/scenarios.ts';
 import { startSystem, type TestSystem } from '../support/system.ts';
 
 type End = Readonly<{ code: number; stdout: string; stderr: string }>;
@@ -27,12 +28,17 @@ describe('the demo', function () {
   };
 
   it('sees every kind of shopper fare as expected', async () => {
-    const { code, stdout, stderr } = await demo(['--orders', '24', '--seed', '7'], settings());
+    const { code, stdout, stderr } = await demo(
+      ['--orders', '40', '--seed', '7', '--admin-token', system.shop.tokens.admin],
+      settings(),
+    );
     assert.equal(code, 0, `${stdout}\n${stderr}`);
-    assert.match(stdout, /All 24 fared as expected/);
+    assert.match(stdout, /All 40 fared as expected/);
     for (const row of [/^paid +\d+ +PAID +\d+ PAID +\d+ ms/m, /^out of stock +\d+ +OUT_OF_STOCK/m, /^cancelled /m]) {
       assert.match(stdout, row);
     }
+    assert.doesNotMatch(stdout, /left out/);
+    for (const { name } of SCENARIOS) assert.match(stdout, new RegExp(`^${name} +[1-9]`, 'm'));
   });
 
   it('ends with 1 and says who fared otherwise', async () => {

@@ -27,7 +27,14 @@ describe('the demo with five hundred shoppers', function () {
     );
     const tokens = await Promise.all(customers.map(({ id }) => system.tokenOf(id)));
     const env = { ...system.env, API_URL: system.shop.url, API_TOKENS: tokens.join(',') };
-    const args = ['--orders', String(SHOPPERS), '--concurrency', String(AT_ONCE)];
+    const args = [
+      '--orders',
+      String(SHOPPERS),
+      '--concurrency',
+      String(AT_ONCE),
+      '--admin-token',
+      system.shop.tokens.admin,
+    ];
 
     const { code, stdout, stderr } = await runEntry('cli/demo.ts', args, env, DEMO_LIMIT_MS);
     assert.equal(code, 0, `${stdout}\n${stderr}`);

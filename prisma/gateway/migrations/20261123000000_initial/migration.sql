@@ -49,6 +49,7 @@ create table charges (
 );
 create index ix_charges_order on charges (order_id);
 create index ix_charges_due on charges (due_at) where status = 'processing';
+create unique index uk_charges_account on charges ((instructions ->> 'account')) where instructions ->> 'account' is not null;
 create index ix_charges_lands on charges (lands_at) where lands_at is not null;
 
 -- A refund keeps its key for ever. The key is not unique: whoever sends it again after it has expired pays twice.
