@@ -1,9 +1,9 @@
-import { isGrpcServiceError } from '@temporalio/client';
+import { createHash } from 'node:crypto';
+
 import { Router } from 'express';
 import pLimit from 'p-limit';
 import { z } from 'zod';
 
-import { CheckoutError } from '../domain/errors.ts';
 import { only } from './auth.ts';
 import type { ApiDeps } from './deps.ts';
 import { askParked, listParked } from './parked.ts';
@@ -18,14 +18,10 @@ const ANSWER_LIMIT_MS = 8_000;
 const LIST_LIMIT_MS = 4_000;
 /** Workflows that are asked at once: each takes a worker's time. */
 const ASKED_AT_ONCE = 10;
-const INVALID_ARGUMENT = 3;
+const CHECKSUM_BYTES = 6;
 
 const attentionQuery = z.strictObject({
-  cursor: z
-    .string()
-    .max(2_000)
-    .regex(/^[\w-]+$/, 'must be a `next` of an earlier answer')
-    .optional(),
+  cursor: z.string().max(2_000).transform(tokenIn).optional(),
   limit: z.coerce.number().int().min(1).max(LARGEST_PAGE).default(20),
 });
 
@@ -35,10 +31,11 @@ export function attentionRoutes({ temporal, links }: ApiDeps): Router {
     .get(ROUTE, only('admin'), async (req, res) => {
       const { cursor, limit } = parsed(attentionQuery, req.query);
       const until = Date.now() + ANSWER_LIMIT_MS;
-      const token = cursor === undefined ? null : Buffer.from(cursor, 'base64url');
-      const { items, next } = await pageOf(() =>
-        listParked(temporal, { limit, token, deadline: Date.now() + LIST_LIMIT_MS }),
-      );
+      const { items, next } = await listParked(temporal, {
+        limit,
+        token: cursor ?? null,
+        deadline: Date.now() + LIST_LIMIT_MS,
+      });
 
       const atMost = pLimit(ASKED_AT_ONCE);
       const asked = await Promise.all(items.map((listed) => atMost(() => askParked(temporal, listed, until))));
@@ -51,18 +48,20 @@ export function attentionRoutes({ temporal, links }: ApiDeps): Router {
             ...workflowLink(work.workflowId, links),
           },
         }));
-      res.set('Cache-Control', 'no-store').json({ items: shown, next: next?.toString('base64url') ?? null });
+      res.set('Cache-Control', 'no-store').json({ items: shown, next: next === null ? null : cursorOf(next) });
     })
     .all(ROUTE, notAllowed('GET, HEAD'));
 }
 
-/** @throws CheckoutError INVALID_REQUEST for a cursor that Temporal did not give */
-async function pageOf<T>(list: () => Promise<T>): Promise<T> {
-  try {
-    return await list();
-  } catch (error) {
-    if (!isGrpcServiceError(error) || Number(error.code) !== INVALID_ARGUMENT) throw error;
-    const errors = [{ pointer: '/cursor', message: 'must be a `next` of an earlier answer' }];
-    throw new CheckoutError('INVALID_REQUEST', 'the request has fields that cannot be used', { errors });
-  }
+/** Temporal's page token with a checksum: to one that it did not give, Temporal answers as if it were down. */
+const cursorOf = (token: Buffer): string => Buffer.concat([checksumOf(token), token]).toString('base64url');
+
+function tokenIn(cursor: string, context: z.RefinementCtx): Buffer {
+  const bytes = Buffer.from(cursor, 'base64url');
+  const token = bytes.subarray(CHECKSUM_BYTES);
+  if (checksumOf(token).equals(bytes.subarray(0, CHECKSUM_BYTES))) return token;
+  context.addIssue({ code: 'custom', message: 'must be a `next` of an earlier answer' });
+  return z.NEVER;
 }
+
+const checksumOf = (token: Buffer): Buffer => createHash('sha256').update(token).digest().subarray(0, CHECKSUM_BYTES);

@@ -18,7 +18,7 @@ export function orderIdOf(value: unknown): string {
 }
 
 /**
- * The order as its reader may see it: somebody else's does not exist, and what operators noted is for administrators.
+ * The order as its reader may see it: somebody else's does not exist, and operators' words are for administrators.
  *
  * @returns undefined when there is no such order for this reader
  * @throws Unavailable when the database does not answer in time
@@ -28,9 +28,17 @@ export async function findOrder(
   key: OrderKey,
 ): Promise<OrderView | undefined> {
   const order = await within(READ_LIMIT_MS, readOrder(orders, key));
-  if (order === undefined || key.customerId === null) return order;
-  return { ...order, history: order.history.filter(({ actor }) => !actor.startsWith(OPERATOR)) };
+  return order === undefined || key.customerId === null ? order : forShopper(order);
 }
 
-/** Of the actors that `recordResolution` writes. */
+/** A refund is news for the shopper, why an operator made it is not; a note that changed nothing is no news at all. */
+function forShopper(order: OrderView): OrderView {
+  const history = order.history.flatMap((line, index) => {
+    if (!line.actor.startsWith(OPERATOR)) return [line];
+    return line.version === order.history[index - 1]?.version ? [] : [{ ...line, reason: null, actor: 'shop' }];
+  });
+  return { ...order, history };
+}
+
+/** Of the actors that `recordResolution` and `recordRefund` write. */
 const OPERATOR = 'operator:';

@@ -23,7 +23,7 @@ type Listed = Pick<ParkedWork, 'workflowId' | 'type' | 'customerId'>;
  * One page of what Temporal's visibility shows as parked, which is a moment behind.
  *
  * @param token null for the first page
- * @throws GrpcServiceError, INVALID_ARGUMENT for a token that is none
+ * @param deadline milliseconds since 1970
  */
 export async function listParked(
   { client, namespace }: TemporalClient,

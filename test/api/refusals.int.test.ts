@@ -111,6 +111,12 @@ describe('the API refuses', function () {
       '/payment/token ': paid({ method: 'card', token: 'with blank' }),
       '/payment': paid({ method: 'card', token: 'tok_ok', number: '4111111111111111' }),
       '/payment ': paid('card'),
+      '/payment/holdSeconds': paid({ method: 'bank_transfer', holdSeconds: 9 }),
+      '/payment/holdSeconds ': paid({ method: 'bank_transfer', holdSeconds: 86_401 }),
+      '/payment/holdSeconds  ': paid({ method: 'bank_transfer', holdSeconds: 10.5 }),
+      '/payment  ': paid({ method: 'bank_transfer', token: 'tok_ok' }),
+      '/payment   ': paid({ method: 'card', token: 'tok_ok', holdSeconds: 60 }),
+      '/payment/method': paid({ token: 'tok_ok' }),
       '/expectedTotal/minor': cart({ expectedTotal: { minor: 2 ** 53, currency: 'KRW' } }),
       '/expectedTotal/currency': cart({ expectedTotal: { minor: 1, currency: 'won' } }),
     };
@@ -128,9 +134,9 @@ describe('the API refuses', function () {
   });
 
   it('payment methods that it does not offer, and names those that it does', async () => {
-    const res = await post(cart({ payment: { method: 'bank_transfer' } }));
+    const res = await post(cart({ payment: { method: 'cash' } }));
     assertProblem(res, 422, 'PAYMENT_METHOD_INVALID');
-    assert.deepEqual((JSON.parse(res.text) as { methods: unknown }).methods, ['card']);
+    assert.deepEqual((JSON.parse(res.text) as { methods: unknown }).methods, ['card', 'bank_transfer']);
   });
 
   it('paths and methods that do not exist', async () => {
@@ -142,6 +148,10 @@ describe('the API refuses', function () {
       ['/v1/products/102', 'GET, HEAD'],
       [`/v1/orders/${randomUUID()}`, 'GET, HEAD'],
       [`/v1/orders/${randomUUID()}/cancel`, 'POST'],
+      [`/v1/orders/${randomUUID()}/refunds`, 'POST'],
+      ['/v1/payment-webhooks/simulated', 'POST'],
+      ['/v1/admin/attention', 'GET, HEAD'],
+      [`/v1/admin/orders/${randomUUID()}/resolve`, 'POST'],
       ['/v1/inventory/adjustments', 'POST'],
       ['/healthz', 'GET, HEAD'],
       ['/readyz', 'GET, HEAD'],
