@@ -6,6 +6,7 @@ import { Ajv2019 } from 'ajv/dist/2019.js';
 
 import { readConfig, VARIABLES } from '../../infra/config.ts';
 import { serverArguments } from '../../infra/embedded/temporal-server.ts';
+import { webhookReaders } from '../../infra/payment-gateway/providers.ts';
 import { composeDocument, readCompose } from '../support/compose-file.ts';
 
 /** Read by Temporal's own tools, by PostgreSQL's image, and by Go. */
@@ -79,9 +80,23 @@ describe('docker-compose.yml', () => {
     const credentials = (name: string) =>
       Object.keys(services[name]?.environment ?? {}).filter((key) => /_(DATABASE|MIGRATION)_URL$/.test(key));
     assert.deepEqual(credentials('gateway'), ['GATEWAY_DATABASE_URL']);
-    assert.deepEqual(credentials('api'), ['PLATFORM_DATABASE_URL', 'ORDER_DATABASE_URL']);
+    assert.deepEqual(credentials('api'), ['PLATFORM_DATABASE_URL', 'ORDER_DATABASE_URL', 'PAYMENT_DATABASE_URL']);
     assert.deepEqual(credentials('workers'), ['PLATFORM_DATABASE_URL', 'ORDER_DATABASE_URL', 'PAYMENT_DATABASE_URL']);
     assert.deepEqual(credentials('temporal'), []);
+  });
+
+  it('gives the webhook secret to who signs and to who checks, and to nobody else', () => {
+    const holders = each.filter(([, { environment }]) => 'GATEWAY_WEBHOOK_SECRETS' in environment);
+    assert.deepEqual(holders.map(([name]) => name).sort(), ['api', 'gateway']);
+    const secrets = new Set(holders.map(([, { environment }]) => environment['GATEWAY_WEBHOOK_SECRETS']));
+    assert.equal(secrets.size, 1);
+    assert.doesNotThrow(() => webhookReaders(readConfig(services['api']?.environment)));
+  });
+
+  it("sends the gateway's webhooks to the API", () => {
+    const { gateway, api } = services;
+    const url = `http://api:${api?.environment['PORT']}/v1/payment-webhooks/simulated`;
+    assert.equal(gateway?.environment['GATEWAY_WEBHOOK_URL'], url);
   });
 
   it('keeps everything that must survive a new container in a volume', () => {

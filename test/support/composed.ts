@@ -56,7 +56,7 @@ export async function compose(folder: string): Promise<Composed> {
     [/postgresql:5432/, `127.0.0.1:${postgres.port}`],
     [/\b(temporal|127\.0\.0\.1):7233/, `127.0.0.1:${temporalPort}`],
     [/\b(gateway|127\.0\.0\.1):4242/, `127.0.0.1:${gatewayPort}`],
-    [/\b127\.0\.0\.1:3000/, `127.0.0.1:${apiPort}`],
+    [/\b(api|127\.0\.0\.1):3000/, `127.0.0.1:${apiPort}`],
     [/=7233$/, `=${temporalPort}`],
     [/=8233$/, `=${uiPort}`],
     [/^4242$/, String(gatewayPort)],
