@@ -57,7 +57,8 @@ async function restock(tx: SqlTransaction, { refundId, orderId, lines }: Restock
     const message = `refund ${refundId} returns more than was sold of order ${orderId}`;
     throw new CheckoutError('REFUND_QUANTITY_EXCEEDED', message);
   }
-  const moves = takeBack(await lockStockOf(tx, orderId, returned));
+  const inOrder = [...returned].sort((a, b) => a.lineNo - b.lineNo);
+  const moves = takeBack(await lockStockOf(tx, orderId, inOrder));
   await recordMovements(tx, { orderId, refundId, reason: 'RETURN' }, moves);
 }
 
