@@ -72,6 +72,42 @@ describe('the process of the simulated gateway', function () {
     assert.deepEqual(await later.moved(charge), CAPTURED);
   });
 
+  it('killed while a refund is pending and a charge is about to land, ends both on time', async () => {
+    const { gateway, calls } = await start();
+    const [refunded, landing] = [await calls.prepare(), await calls.prepare()];
+    await calls.confirm(refunded, 'tok_ok');
+    await calls.script({ route: 'refund', kind: 'pending', ms: 1_000 });
+    await calls.script({ route: 'confirm', kind: 'land_anyway', ms: 1_000 });
+    const { body } = await calls.refund(refunded, 'r-pending', won(4_000));
+    assert.equal((body['refund'] as { status: string }).status, 'pending');
+    await assert.rejects(calls.confirm(landing, 'tok_ok'));
+    await stopProcess(gateway, 'SIGKILL');
+
+    const { calls: later } = await start();
+    await sleep(1_000);
+    assert.deepEqual(await later.moved(refunded), [...CAPTURED, ['REFUND', 4_000, 'KRW']]);
+    assert.deepEqual(await later.moved(landing), CAPTURED);
+  });
+
+  it('takes its times from the environment', async () => {
+    const { gateway, calls } = await start({ GATEWAY_SLOW_MS: '50', GATEWAY_KEY_TTL_MS: '1', GATEWAY_HANG_MS: '100' });
+    const [slow, silent] = [await calls.prepare(), await calls.prepare()];
+    const since = Date.now();
+    assert.equal((await calls.confirm(slow, 'tok_slow')).body['status'], 'captured');
+    await assert.rejects(calls.confirm(silent, 'tok_timeout_after_charge'));
+    assert.ok(Date.now() - since < 2_500);
+    assert.notEqual((await calls.prepare(won(39_000), slow.orderId)).providerId, slow.providerId);
+    const card = await calls.prepare();
+    const { body } = await calls.confirm(card, 'tok_requires_confirmation');
+    assert.equal((body['instructions'] as { url: string }).url, `${gateway.url}/pay/${card.providerId}`);
+    assert.equal(await stopProcess(gateway, 'SIGTERM'), 0);
+
+    const { calls: behind } = await start({ GATEWAY_PUBLIC_URL: 'https://bank.example/' });
+    const other = await behind.prepare();
+    const answer = await behind.confirm(other, 'tok_requires_confirmation');
+    assert.equal((answer.body['instructions'] as { url: string }).url, `https://bank.example/pay/${other.providerId}`);
+  });
+
   it('ends within seconds although an answer is held back', async () => {
     const { gateway, calls } = await start();
     const charge = await calls.prepare();

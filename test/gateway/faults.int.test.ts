@@ -63,6 +63,51 @@ describe('a scripted fault of the simulated gateway', function () {
     assert.deepEqual(await calls.moved(charge), [...CAPTURED, ['REFUND', 9_000, 'KRW']]);
   });
 
+  it('hang_before says nothing and does nothing, at whichever attempt it is scripted', async () => {
+    const charge = await calls.prepare();
+    await calls.script({ route: 'confirm', kind: 'status', status: 500 });
+    await calls.script({ route: 'confirm', kind: 'hang_before', times: 2 });
+    assert.equal((await calls.confirm(charge, 'tok_ok')).status, 500);
+    for (let i = 0; i < 2; i++) {
+      await assert.rejects(calls.confirm(charge, 'tok_ok', undefined, 300), { name: 'TimeoutError' });
+      assert.deepEqual(await calls.moved(charge), []);
+    }
+    assert.equal((await calls.confirm(charge, 'tok_ok')).body['status'], 'captured');
+    assert.deepEqual(await calls.moved(charge), CAPTURED);
+  });
+
+  it('hang_after takes the money and says nothing, at every attempt', async () => {
+    const charge = await calls.prepare();
+    await calls.script({ route: 'confirm', kind: 'hang_after', times: 3 });
+    for (let i = 0; i < 3; i++) {
+      await assert.rejects(calls.confirm(charge, 'tok_ok', undefined, 400), { name: 'TimeoutError' });
+      assert.deepEqual(await calls.moved(charge), CAPTURED);
+    }
+    assert.equal((await calls.confirm(charge, 'tok_ok')).body['status'], 'captured');
+    assert.deepEqual(await calls.moved(charge), CAPTURED);
+  });
+
+  it('land_anyway captures a charge that looked open and was cancelled meanwhile', async () => {
+    const charge = await calls.prepare();
+    await calls.script({ route: 'confirm', kind: 'land_anyway', ms: 800 });
+    await assert.rejects(calls.confirm(charge, 'tok_ok'), { message: 'fetch failed' });
+    assert.equal((await calls.lookup(charge)).status, 'open');
+    assert.equal((await calls.cancel(charge)).body['status'], 'cancelled');
+    assert.deepEqual(await calls.moved(charge), []);
+    await new Promise((resolve) => setTimeout(resolve, 850));
+    assert.equal((await calls.lookup(charge)).status, 'captured');
+    assert.deepEqual(await calls.moved(charge), CAPTURED);
+  });
+
+  it('land_anyway takes the money once when a repeat takes it first', async () => {
+    const charge = await calls.prepare();
+    await calls.script({ route: 'confirm', kind: 'land_anyway', ms: 300 });
+    await assert.rejects(calls.confirm(charge, 'tok_ok'));
+    assert.equal((await calls.confirm(charge, 'tok_ok')).body['status'], 'captured');
+    await new Promise((resolve) => setTimeout(resolve, 900));
+    assert.deepEqual(await calls.moved(charge), CAPTURED);
+  });
+
   for (const [status, code] of [
     [429, 'rate_limited'],
     [500, 'server_error'],
@@ -181,6 +226,11 @@ describe('a scripted fault of the simulated gateway', function () {
       { route: 'confirm', kind: 'hold', surprise: true },
       { route: 'nowhere', kind: 'hold' },
       { kind: 'meteor', route: 'confirm' },
+      { route: 'confirm', kind: 'refuse' },
+      { route: 'refund', kind: 'pending', ms: 1, mode: 'lost' },
+      { route: 'confirm', kind: 'webhook', mode: 'lose' },
+      { kind: 'webhook', mode: 'duplicate', copies: 1 },
+      { kind: 'webhook', mode: 'shuffle' },
     ]) {
       assert.equal((await call(gateway.url, 'PUT', '/faults', { body })).status, 400, JSON.stringify(body));
     }
@@ -204,6 +254,10 @@ describe('the simulated gateway outside development', function () {
         ['GET', '/faults'],
         ['DELETE', '/faults'],
         ['DELETE', '/keys'],
+        ['POST', '/charges/ch_00000000-0000-4000-8000-000000000000/transfer'],
+        ['POST', '/charges/ch_00000000-0000-4000-8000-000000000000/authorize'],
+        ['POST', '/charges/ch_00000000-0000-4000-8000-000000000000/expire'],
+        ['GET', '/pay/ch_00000000-0000-4000-8000-000000000000'],
       ] as const) {
         const { status, body } = await call(gateway.url, method, path);
         assert.deepEqual([status, body['code']], [404, 'not_found'], `${method} ${path}`);

@@ -16,6 +16,10 @@ const CHARGE = {
   instructions: null,
 };
 
+const WAITS = { status: 'requires_confirmation', captured: null };
+const PAGE = { type: 'redirect', url: 'https://bank.example/pay/1' };
+const ACCOUNT = { type: 'bank_transfer', bank: 'A bank', account: '110-1', reference: 'R1' };
+
 const says =
   (status: number, body: unknown, headers: Record<string, string> = {}): RequestListener =>
   (_req, res) =>
@@ -83,6 +87,15 @@ describe('answers that no honest gateway gives', function () {
     ['more refunded than captured', { ...CHARGE, refundedMinor: 6 }, 'charge'],
     ['an amount beyond the safe integers', { ...CHARGE, captured: { minor: 2 ** 53, currency: 'KRW' } }, 'captured'],
     ['a status that we do not know', { ...CHARGE, status: 'paid' }, 'status'],
+    ['a wait for the shopper without instructions', { ...CHARGE, ...WAITS }, 'charge'],
+    ['instructions for what is paid', { ...CHARGE, instructions: PAGE }, 'charge'],
+    [
+      'a page that is a script',
+      { ...CHARGE, ...WAITS, instructions: { ...PAGE, url: 'javascript:1' } },
+      'instructions',
+    ],
+    ['an account full of markup', { ...CHARGE, ...WAITS, instructions: { ...ACCOUNT, bank: '<b>' } }, 'instructions'],
+    ['an account without a number', { ...CHARGE, ...WAITS, instructions: { ...ACCOUNT, account: '' } }, 'instructions'],
     ['an empty object', {}, 'providerId'],
     ['null', null, 'charge'],
   ] as const) {
@@ -94,6 +107,15 @@ describe('answers that no honest gateway gives', function () {
       });
     });
   }
+
+  it('instructions as they should be are believed', async () => {
+    for (const instructions of [PAGE, ACCOUNT]) {
+      const charge = { ...CHARGE, ...WAITS, instructions };
+      assert.deepEqual(await confirmAgainst(says(200, charge)), charge);
+      server?.close();
+      server?.closeAllConnections();
+    }
+  });
 
   it('another charge than was asked about leaves it in doubt', async () => {
     const other = says(200, { ...CHARGE, providerId: 'ch_2' });
