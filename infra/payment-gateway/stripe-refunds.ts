@@ -1,3 +1,5 @@
+import type Stripe from 'stripe';
+
 import type { Money } from '../../domain/money.ts';
 import { GatewayOutage } from './outage.ts';
 import { type GatewayRefund, GatewayRefusal } from './port.ts';
@@ -27,7 +29,8 @@ export async function refundOnce(ask: AskStripe, order: RefundOrder, signal?: Ab
   for await (const known of refundsOf(ask, providerId, signal)) {
     if (known.metadata?.['refund_key'] === refundKey) return standingOf(known, providerId, asked);
   }
-  const params = { payment_intent: providerId, amount: asked.amount, metadata: { refund_key: refundKey } };
+  const metadata = { refund_key: refundKey };
+  const params = { payment_intent: providerId, amount: asked.amount, metadata } satisfies Stripe.RefundCreateParams;
   for (let attempt = 1; ; attempt++) {
     // Within a day a key answers a "no" again without trying. Whatever it refused was not done, so the next key is free.
     const idempotencyKey = attempt === 1 ? refundKey : `${refundKey}:${attempt}`;

@@ -1,3 +1,5 @@
+import type Stripe from 'stripe';
+
 import type { PaymentChoice } from '../../domain/checkout.ts';
 import type { Money } from '../../domain/money.ts';
 import { GatewayOutage } from './outage.ts';
@@ -69,12 +71,16 @@ export function stripeGateway(options: StripeGatewayOptions): PaymentGateway {
   /** A token becomes a payment method first: an intent takes no tokens. It can be spent once, so the answer is kept. */
   const cardMethod = async (orderId: string, token: string, signal?: AbortSignal): Promise<string> => {
     if (!token.startsWith('tok_')) return token;
-    const params = { type: 'card', card: { token } } as const;
+    const params = { type: 'card', card: { token } } satisfies Stripe.PaymentMethodCreateParams;
     const key = { idempotencyKey: `${orderId}:method` };
     return (await ask('stripe method', stripeObject, (to) => to.paymentMethods.create(params, key), signal)).id;
   };
 
-  const confirmation = async (orderId: string, choice: PaymentChoice, signal?: AbortSignal) => {
+  const confirmation = async (
+    orderId: string,
+    choice: PaymentChoice,
+    signal?: AbortSignal,
+  ): Promise<Stripe.PaymentIntentConfirmParams> => {
     if (choice.method === 'bank_transfer') return { expand: EXPAND };
     const method = { payment_method: await cardMethod(orderId, choice.token, signal), expand: EXPAND };
     const { returnUrl } = options;
@@ -91,11 +97,12 @@ export function stripeGateway(options: StripeGatewayOptions): PaymentGateway {
       const asked = toStripe(amount);
       if (asked === undefined) throw cannotTake('amount_not_supported', amount);
       const metadata = { order_id: orderId };
-      let how: object = { payment_method_types: ['card'] };
+      let how: Partial<Stripe.PaymentIntentCreateParams> = { allowed_payment_method_types: ['card'] };
       if (method === 'bank_transfer') {
         if (!canBeTransferred(amount.currency)) throw cannotTake('currency_not_supported', amount);
         // A customer of its own: what is transferred for one order can never pay for another.
-        const customer = { metadata, cash_balance: { settings: { reconciliation_mode: 'automatic' } } } as const;
+        const cash_balance = { settings: { reconciliation_mode: 'automatic' } };
+        const customer = { metadata, cash_balance } satisfies Stripe.CustomerCreateParams;
         const key = { idempotencyKey: `${orderId}:customer` };
         const { id } = await ask('stripe customer', stripeObject, (to) => to.customers.create(customer, key), signal);
         how = transferTo(id, BANK_TRANSFERS[amount.currency]);
@@ -146,9 +153,12 @@ export function stripeGateway(options: StripeGatewayOptions): PaymentGateway {
   };
 }
 
-const transferTo = (customer: string, bankTransfer: (typeof BANK_TRANSFERS)[keyof typeof BANK_TRANSFERS]) => ({
+const transferTo = (
+  customer: string,
+  bankTransfer: Stripe.PaymentIntentCreateParams.PaymentMethodOptions.CustomerBalance.BankTransfer,
+): Partial<Stripe.PaymentIntentCreateParams> => ({
   customer,
-  payment_method_types: ['customer_balance'],
+  allowed_payment_method_types: ['customer_balance'],
   payment_method_data: { type: 'customer_balance' },
   payment_method_options: { customer_balance: { funding_type: 'bank_transfer', bank_transfer: bankTransfer } },
 });

@@ -62,10 +62,35 @@ describe('charges through Stripe', function () {
       assert.deepEqual(request.params, {
         amount: '500',
         currency: 'isk',
-        'payment_method_types[0]': 'card',
+        'allowed_payment_method_types[0]': 'card',
         'metadata[order_id]': 'o-1',
       });
       assert.equal(request.headers['stripe-version'], '2026-10-28.endive');
+    });
+
+    it('a bank transfer is asked for on behalf of a customer that this order has alone', async () => {
+      stripe.on('POST /v1/customers', says(200, { object: 'customer', id: 'cus_1' }));
+      stripe.on('POST /v1/payment_intents', says(200, intentJson({ amount: 500, currency: 'eur' })));
+      const amount = { minor: 500, currency: 'EUR' };
+      assert.equal(await gateway.prepare({ orderId: 'o-1', amount, method: 'bank_transfer' }), 'pi_1');
+      const [customer, intent] = stripe.requests;
+      assert.equal(customer?.key, 'o-1:customer');
+      assert.deepEqual(customer.params, {
+        'metadata[order_id]': 'o-1',
+        'cash_balance[settings][reconciliation_mode]': 'automatic',
+      });
+      const options = 'payment_method_options[customer_balance]';
+      assert.deepEqual(intent?.params, {
+        amount: '500',
+        currency: 'eur',
+        customer: 'cus_1',
+        'allowed_payment_method_types[0]': 'customer_balance',
+        'payment_method_data[type]': 'customer_balance',
+        [`${options}[funding_type]`]: 'bank_transfer',
+        [`${options}[bank_transfer][type]`]: 'eu_bank_transfer',
+        [`${options}[bank_transfer][eu_bank_transfer][country]`]: 'DE',
+        'metadata[order_id]': 'o-1',
+      });
     });
 
     it('an amount that Stripe cannot take exactly is refused without asking', async () => {
