@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 
 import { type OrderActivities, orderActivities } from '../../activities/orders/activities.ts';
+import type { OrderMoneyActivities } from '../../activities/orders/contract.ts';
+import { orderMoneyActivities } from '../../activities/orders/money-activities.ts';
 import { readOrder } from '../../activities/orders/read.ts';
 import { orderNumberOf } from '../../domain/checkout.ts';
 import { type Databases, openOrder } from '../../infra/databases.ts';
@@ -12,12 +14,14 @@ describe('readOrder', () => {
   let databases: TestDatabases;
   let order: Databases['order'];
   let activities: OrderActivities;
+  let money: OrderMoneyActivities;
   const reservation = reservationOf(2);
 
   before(async () => {
     databases = await freshDatabases();
     order = openOrder(databases.urls.order, { poolSize: 2 });
     activities = orderActivities({ order });
+    money = orderMoneyActivities({ order });
   });
   after(async () => {
     await order.$disconnect();
@@ -73,6 +77,31 @@ describe('readOrder', () => {
     await activities.closeOrder({ orderId, end: { status: 'REJECTED', refusal } });
     const view = await read(orderId);
     assert.deepEqual([view?.status, view?.payment.status, view?.failure], ['FAILED', 'FAILED', refusal]);
+  });
+
+  it('shows how to pay and until when while the order waits for it, and no longer than that', async () => {
+    const orderId = await placed();
+    const instructions = { type: 'bank_transfer', bank: 'Test Bank', account: '110-1', reference: 'AB-1' } as const;
+    const expiresAt = '2026-11-23T01:17:03.456Z';
+    assert.equal((await read(orderId))?.payment.status, 'PENDING');
+    await money.awaitPayment({ orderId, instructions, expiresAt });
+    const waiting = { method: 'card', status: 'AWAITING_CONFIRMATION', instructions, expiresAt };
+    assert.deepEqual((await read(orderId))?.payment, waiting);
+    await activities.markOrderPaid({ orderId, paymentId: randomUUID() });
+    const paid = { method: 'card', status: 'CAPTURED', instructions: null, expiresAt: null };
+    assert.deepEqual((await read(orderId))?.payment, paid);
+  });
+
+  it('shows what was given back, by whom and why', async () => {
+    const orderId = await placed();
+    await activities.markOrderPaid({ orderId, paymentId: randomUUID() });
+    const refund = { orderId, refundId: randomUUID(), reason: 'damaged', by: '7' };
+    await money.recordRefund({ ...refund, amount: { minor: 500, currency: 'KRW' } });
+    const view = await read(orderId);
+    assert.deepEqual([view?.status, view?.payment.status], ['PARTIALLY_REFUNDED', 'PARTIALLY_REFUNDED']);
+    assert.deepEqual(view?.refunded, { minor: 500, currency: 'KRW' });
+    const last = view?.history.at(-1);
+    assert.deepEqual([last?.reason, last?.actor], ['REFUNDED 500 KRW: damaged', 'operator:7']);
   });
 
   it('knows no order of somebody else, but an administrator sees everyone', async () => {
