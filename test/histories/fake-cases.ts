@@ -1,46 +1,147 @@
-import type { ErrorCode } from '../../domain/errors.ts';
+import { randomUUID } from 'node:crypto';
+
+import type { CheckoutInput } from '../../domain/checkout.ts';
+import type { RefundRequest } from '../../domain/refund.ts';
+import { refundWorkflowId, repairWorkflowId, webhookWorkflowId } from '../../domain/workflow-ids.ts';
+import { RECONCILE_WORKFLOW, REFUND_WORKFLOW, REPAIR_WORKFLOW, WEBHOOK_WORKFLOW } from '../../workflows/contract.ts';
+import type { reconcile } from '../../workflows/reconcile.ts';
+import type { refund } from '../../workflows/refund.ts';
+import type { repair } from '../../workflows/repair.ts';
+import type { webhook } from '../../workflows/webhook.ts';
 import type { Run } from '../support/bench-run.ts';
-import { isDown, PAYMENT_ID, refuses, type Script } from '../support/fake-services.ts';
-import type { WorkflowBench } from '../support/workflow-bench.ts';
-import type { Checkout } from './real-cases.ts';
+import { isDown, PAYMENT_ID, refuses, type Script, SEARCH } from '../support/fake-services.ts';
+import { waitsFor } from '../support/waiting-payment.ts';
+import { REQUEST_HASH, type WorkflowBench } from '../support/workflow-bench.ts';
+import type { Played } from './real-cases.ts';
 
 type FakeCase = Readonly<{
-  script: Script;
-  ends: ErrorCode | 'COMPLETED';
-  /** What somebody does while it runs. */
-  meanwhile?: (run: Run) => Promise<unknown>;
+  /** Code of the result, or its status where it has none. */
+  ends: string;
+  /** Starts it, and does what somebody does meanwhile. @returns the workflow, which ends by itself */
+  play: (bench: WorkflowBench) => Promise<Played>;
 }>;
 
+const ALREADY_CAPTURED = { outcome: 'ALREADY_CAPTURED', paymentId: PAYMENT_ID } as const;
+const REFUNDED = {
+  outcome: 'REFUNDED',
+  paymentId: PAYMENT_ID,
+  amount: { minor: 4_500, currency: 'KRW' },
+} as const;
+const TRANSFER = { payment: { method: 'bank_transfer' } } as const;
+const SHORT_HOLD_MS = 1_000;
+const LOOK_AGAIN_MS = 600;
+
 /**
- * Checkouts whose Temporal and workflow are real and whose services are fakes: real ones would have to be down for minutes
- * at the right moment, or to refuse what they never refuse. A history has commands and answers, and these are the same.
+ * Workflows that are real, on a real Temporal, and whose services are fakes: real ones would have to be down for minutes
+ * at the right moment, to refuse what they never refuse, or to lose a race of microseconds. A history has commands and
+ * answers, and these are the same.
  */
 export const FAKE_CASES = {
   /** Takes the two minutes that a step before the pivot is tried for. */
-  'outage-undone': { script: { createOrder: isDown }, ends: 'CHECKOUT_FAILED' },
+  'outage-undone': { ends: 'CHECKOUT_FAILED', play: checkout({ createOrder: isDown }) },
   /** The same two minutes, but the money was taken although nobody answered: the saga goes forward. */
   'captured-after-all': {
-    script: {
-      capturePayment: isDown,
-      abandonPayment: () => ({ outcome: 'ALREADY_CAPTURED', paymentId: PAYMENT_ID }),
-    },
     ends: 'COMPLETED',
+    play: checkout({ capturePayment: isDown, abandonPayment: () => ALREADY_CAPTURED }),
   },
   'parked-retried': {
-    script: { commitStock: (_input, call) => (call === 1 ? refuses('CHECKOUT_ABANDONED')() : undefined) },
     ends: 'COMPLETED',
-    meanwhile: async (run) => {
-      await run.statusWhen(({ parked }) => parked.some(({ step }) => step === 'commitStock'));
-      await run.resolve('retry');
-    },
+    play: checkout(
+      { commitStock: (_input, call) => (call === 1 ? refuses('CHECKOUT_ABANDONED')() : undefined) },
+      {},
+      async (run) => {
+        await run.statusWhen(({ parked }) => parked.some(({ step }) => step === 'commitStock'));
+        await run.resolve('retry');
+      },
+    ),
   },
+  /** The money comes between the last look and the decision of the row. */
+  'expired-but-captured': {
+    ends: 'COMPLETED',
+    play: checkout(
+      {
+        capturePayment: () => waitsFor(SHORT_HOLD_MS),
+        checkPayment: () => waitsFor(SHORT_HOLD_MS),
+        abandonPayment: () => ALREADY_CAPTURED,
+      },
+      TRANSFER,
+    ),
+  },
+  /** A charge that nobody answered for is looked at twice before nothing is believed. */
+  'second-look': {
+    ends: 'PAYMENT_METHOD_INVALID',
+    play: checkout({
+      capturePayment: refuses('PAYMENT_METHOD_INVALID'),
+      settleWithGateway: (_input, call) =>
+        call === 1 ? { outcome: 'LOOK_AGAIN', afterMs: LOOK_AGAIN_MS } : { outcome: 'NOTHING_CHARGED' },
+    }),
+  },
+  'late-capture-settled': { ends: 'LATE_CAPTURE', play: lateCapture },
+  'refund-returned': { ends: 'SUCCEEDED', play: refundOf({}) },
+  'refund-refused': {
+    ends: 'REFUND_EXCEEDS_CAPTURE',
+    play: refundOf({ beginRefund: refuses('REFUND_EXCEEDS_CAPTURE') }),
+  },
+  'repair-completed': { ends: 'COMPLETED', play: repairOf({ abandonPayment: () => ALREADY_CAPTURED }) },
+  'repair-undone': { ends: 'CHECKOUT_FAILED', play: repairOf({ settleWithGateway: () => REFUNDED }) },
+  reconciled: { ends: 'REPAIRED', play: reconcileOne },
 } as const satisfies Readonly<Record<string, FakeCase>>;
 export type FakeCaseName = keyof typeof FAKE_CASES;
 
-/** Starts the checkout of a case, and what happens meanwhile. @returns the checkout, which ends by itself */
-export async function playFake(name: FakeCaseName, bench: WorkflowBench): Promise<Checkout> {
-  const { script, meanwhile }: FakeCase = FAKE_CASES[name];
-  const run = await bench.start(script);
-  await meanwhile?.(run);
-  return run.handle;
+function checkout(
+  script: Script,
+  cart: Partial<CheckoutInput> = {},
+  meanwhile: (run: Run) => Promise<void> = async () => {},
+): FakeCase['play'] {
+  return async (bench) => {
+    const run = await bench.start(script, cart);
+    await meanwhile(run);
+    return run.handle;
+  };
+}
+
+async function lateCapture(bench: WorkflowBench): Promise<Played> {
+  const [orderId, eventId] = [randomUUID(), `evt_${randomUUID()}`];
+  const event = { provider: 'simulated', eventId };
+  const script: Script = {
+    applyWebhook: () => ({ outcome: 'LATE_CAPTURE', orderId }),
+    settleWithGateway: () => REFUNDED,
+  };
+  const id = webhookWorkflowId(event.provider, eventId);
+  const about = { orderId, about: [eventId], script };
+  return (await bench.startWork<typeof webhook>(WEBHOOK_WORKFLOW, id, [event], about)).handle;
+}
+
+/** One line comes back and is put on sale again, another one is thrown away. */
+function refundOf(script: Script): FakeCase['play'] {
+  return async (bench) => {
+    const [orderId, refundId] = [randomUUID(), randomUUID()];
+    const lines = [
+      { lineNo: 1, quantity: 2, restock: true },
+      { lineNo: 2, quantity: 1, restock: false },
+    ];
+    const asked = { amount: null, lines, reason: 'damaged' };
+    const request: RefundRequest = { ...asked, by: 'operator-7', requestHash: REQUEST_HASH };
+    const id = refundWorkflowId(refundId);
+    const about = { orderId, about: [refundId], script };
+    return (await bench.startWork<typeof refund>(REFUND_WORKFLOW, id, [{ refundId, orderId, request }], about)).handle;
+  };
+}
+
+function repairOf(script: Script): FakeCase['play'] {
+  return async (bench) => {
+    const orderId = randomUUID();
+    const about = { orderId, script };
+    const id = repairWorkflowId(orderId);
+    return (await bench.startWork<typeof repair>(REPAIR_WORKFLOW, id, [{ orderId }], about)).handle;
+  };
+}
+
+/** An order whose stock nobody gives back, and nothing else. */
+async function reconcileOne(bench: WorkflowBench): Promise<Played> {
+  const orderId = randomUUID();
+  const script: Script = { findReservedOrders: () => ({ items: [{ orderId }], next: null }) };
+  const about = { orderId: SEARCH, about: [orderId], script };
+  const id = `reconcile-${randomUUID()}`;
+  return (await bench.startWork<typeof reconcile>(RECONCILE_WORKFLOW, id, [{ apply: true }], about)).handle;
 }

@@ -21,15 +21,15 @@ import { quietRuntime } from '../support/quiet-runtime.ts';
 import { runningSaga } from '../support/running-saga.ts';
 import { stopServers } from '../support/servers.ts';
 import { WorkflowBench } from '../support/workflow-bench.ts';
-import { FAKE_CASES, type FakeCaseName, playFake } from './fake-cases.ts';
-import { type Checkout, playReal, REAL_CASES, type RealCaseName } from './real-cases.ts';
+import { FAKE_CASES, type FakeCaseName } from './fake-cases.ts';
+import { type Played, playReal, REAL_CASES, type RealCaseName } from './real-cases.ts';
 
 const ROOT = resolve(HISTORIES, '../..');
 const CASES = { ...REAL_CASES, ...FAKE_CASES } as const satisfies Readonly<Record<CaseName, { ends: string }>>;
 
 const command = new Command('npm run histories:record --')
   .description(
-    'Plays checkouts on a real Temporal and keeps their histories: every later workflow code must replay them. ' +
+    'Plays workflows on a real Temporal and keeps their histories: every later workflow code must replay them. ' +
       'Two minutes for all: two of them wait until a service was down for too long.',
   )
   .addOption(new Option('--case <name...>', 'only these').choices(CASE_NAMES))
@@ -65,7 +65,7 @@ async function recordReal(wanted: readonly RealCaseName[]): Promise<void> {
   if (wanted.length === 0) return;
   const saga = await runningSaga();
   try {
-    for (const name of wanted) await record(name, await playReal(name, saga.temporal));
+    for (const name of wanted) await record(name, await playReal(name, saga));
   } finally {
     await saga.close();
   }
@@ -76,16 +76,16 @@ async function recordFake(wanted: readonly FakeCaseName[]): Promise<void> {
   if (wanted.length === 0) return;
   const bench = await WorkflowBench.onDevServer();
   try {
-    await Promise.all(wanted.map(async (name) => record(name, await playFake(name, bench))));
+    await Promise.all(wanted.map(async (name) => record(name, await FAKE_CASES[name].play(bench))));
   } finally {
     await bench.close();
   }
 }
 
-async function record(name: CaseName, handle: Checkout): Promise<void> {
+async function record(name: CaseName, handle: Played): Promise<void> {
   const { ends } = CASES[name];
-  const { code, status } = await handle.result();
-  if ((code ?? status) !== ends) throw new Error(`${name} ended with ${code ?? status} instead of ${ends}`);
+  const end = endOf(await handle.result());
+  if (end !== ends) throw new Error(`${name} ended with ${end} instead of ${ends}`);
 
   const history = withoutMachine(historyToJson(await handle.fetchHistory()));
   const count = history.events.length;
@@ -93,6 +93,17 @@ async function record(name: CaseName, handle: Checkout): Promise<void> {
   if (count > most) throw new Error(`${name} has ${count} events, more than ${most}`);
   await writeFile(pathOf(name), `${JSON.stringify(history, null, 2)}\n`);
   process.stdout.write(`${fileOf(name, version)}: ${count} events\n`);
+}
+
+/** What a workflow came to, in one word: each result says it in its own way. */
+function endOf(result: unknown): string | undefined {
+  const { code, status, outcome, rows } = result as Readonly<{
+    code?: string;
+    status?: string;
+    outcome?: string;
+    rows?: readonly Readonly<{ result: string }>[];
+  }>;
+  return code ?? status ?? outcome ?? rows?.map((row) => row.result).join(', ');
 }
 
 /** Worker identities and stack traces name the host and the folder; replaying needs neither. */

@@ -8,7 +8,7 @@ import { pino } from 'pino';
 
 import { createGateway } from '../../gateway/app.ts';
 import { readConfig } from '../../infra/config.ts';
-import { openGateway } from '../../infra/databases.ts';
+import { type Databases, openGateway, openPayment } from '../../infra/databases.ts';
 import type { TemporalClient } from '../../infra/temporal.ts';
 import { openCheckoutWorker } from '../../workers/checkout-worker.ts';
 import { openInventoryWorker } from '../../workers/inventory-worker.ts';
@@ -18,7 +18,13 @@ import { freshDatabases } from './databases.ts';
 import { temporalServer } from './servers.ts';
 
 /** Everything that a checkout needs, but the API. */
-export type RunningSaga = Readonly<{ temporal: TemporalClient; close: () => Promise<void> }>;
+export type RunningSaga = Readonly<{
+  temporal: TemporalClient;
+  /** With its controls. It sends no webhooks. */
+  gatewayUrl: string;
+  payment: Databases['payment'];
+  close: () => Promise<void>;
+}>;
 
 /** Real workers in this process, on the real servers, a seeded shop and the simulated gateway. */
 export async function runningSaga(): Promise<RunningSaga> {
@@ -43,13 +49,17 @@ export async function runningSaga(): Promise<RunningSaga> {
   );
   const running = Promise.all(workers.map(({ worker }) => worker.run()));
 
+  const payment = openPayment(databases.urls.payment, { poolSize: 2 });
   return {
+    gatewayUrl: gateway.url,
+    payment,
     temporal: { client: new Client({ connection, namespace }), connection, namespace },
     close: async () => {
       for (const { worker } of workers) worker.shutdown();
       await running;
       await Promise.all(workers.map(({ close }) => close()));
       await gateway.close();
+      await payment.$disconnect();
       await connection.close();
       await nativeConnection.close();
       await databases.drop();
@@ -60,7 +70,7 @@ export async function runningSaga(): Promise<RunningSaga> {
 async function listeningGateway(url: string): Promise<{ url: string; close: () => Promise<void> }> {
   const gateway = openGateway(url, { poolSize: 5 });
   const log = pino({ level: 'error' }, process.stderr);
-  const server = createServer(createGateway({ databases: { gateway }, log, faultsEnabled: false }));
+  const server = createServer(createGateway({ databases: { gateway }, log, faultsEnabled: true }));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
