@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 
 import type { CartLine } from '../../domain/checkout.ts';
-import { commit, type Movement, release, reserve, type Stock, type StockLine } from '../../domain/inventory.ts';
+import { commit, type Movement, release, reserve, type Stock, type StockLine, takeBack } from '../../domain/inventory.ts';
 import { mergeLines } from '../../domain/pricing.ts';
 
 const mugs: Stock = { id: '1', available: 5, reserved: 1, version: 3 };
@@ -13,6 +13,17 @@ const moved = (answer: ReturnType<typeof reserve>): Movement[] => {
   assert.ok(Array.isArray(answer), JSON.stringify(answer));
   return answer;
 };
+
+describe('taking stock back', () => {
+  it('puts the units on sale again and touches nothing that is reserved', () => {
+    assert.deepEqual(takeBack([{ lineNo: 2, quantity: 3, stock: mugs }]), [
+      {
+        ...{ type: 'ADJUSTED', lineNo: 2, quantityChange: 3, reservedChange: 0 },
+        ...{ before: mugs, after: { id: '1', available: 8, reserved: 1, version: 4 } },
+      },
+    ]);
+  });
+});
 
 describe('reserving stock', () => {
   it('moves every line from available to reserved', () => {
