@@ -13,10 +13,10 @@ const REFUSED_WEBHOOKS = 6_000;
  * For the provider's webhooks, by address: whatever shoppers do, the provider comes through. Only what is refused counts,
  * so that no number of genuine events is too many, and neither is their repeat after an outage of ours.
  */
-export const webhookLimit = (): RequestHandler =>
+export const webhookLimit = (refusedPerMinute = REFUSED_WEBHOOKS): RequestHandler =>
   rateLimit({
     windowMs: WINDOW_MS,
-    limit: REFUSED_WEBHOOKS,
+    limit: refusedPerMinute,
     standardHeaders: 'draft-7',
     legacyHeaders: false,
     skipSuccessfulRequests: true,
