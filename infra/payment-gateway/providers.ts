@@ -24,7 +24,11 @@ export function openPaymentGateway(config: Config): PaymentGateway {
     case 'simulated':
       return simulatedGateway({ url: simulatedUrl(config), timeoutMs, maxProcessingMs });
     case 'stripe':
-      return stripeGateway({ ...stripeOptions(config, timeoutMs), maxProcessingMs, returnUrl: config.stripe.returnUrl });
+      return stripeGateway({
+        ...stripeOptions(config, timeoutMs),
+        maxProcessingMs,
+        returnUrl: config.stripe.returnUrl,
+      });
   }
 }
 

@@ -107,7 +107,7 @@ export function stripeGateway(options: StripeGatewayOptions): PaymentGateway {
         const { id } = await ask('stripe customer', stripeObject, (to) => to.customers.create(customer, key), signal);
         how = transferTo(id, BANK_TRANSFERS[amount.currency]);
       }
-      const params = { ...asked, ...how, metadata };
+      const params = { ...how, ...asked, metadata };
       const key = { idempotencyKey: `${orderId}:prepare` };
       const send = ask('stripe prepare', paymentIntent, (to) => to.paymentIntents.create(params, key), signal);
       const intent = await send;
@@ -126,7 +126,7 @@ export function stripeGateway(options: StripeGatewayOptions): PaymentGateway {
         if (!(error instanceof StripeRefusal)) throw error;
         // Past a key's lifetime the "no" may be to a repetition of what was done: the charge's own state comes first.
         const charge = await stateAfter(error, providerId, signal);
-        if (charge.status !== 'open' && charge.status !== 'declined') return charge;
+        if (charge.status !== 'open') return charge;
         if (error.status !== 402) throw error;
         return { ...charge, status: 'declined', declineCode: error.declineCode ?? error.gatewayCode };
       }

@@ -154,6 +154,17 @@ describe('charges through Stripe', function () {
       }
     });
 
+    it('a token that was spent on an attempt which was declined is declined again', async () => {
+      stripe.on(
+        'POST /v1/payment_methods',
+        refuses(400, { type: 'invalid_request_error', code: 'token_already_used' }),
+      );
+      const error = { type: 'card_error', code: 'expired_card' };
+      stripe.on(LOOKUP, says(200, intentJson({ last_payment_error: error })));
+      const charge = await gateway.confirm('o-1', 'pi_1', { method: 'card', token: 'tok_spent' });
+      assert.deepEqual([charge.status, charge.declineCode], ['declined', 'expired_card']);
+    });
+
     it('an unusable card is refused when the charge is untouched', async () => {
       const missing = { type: 'invalid_request_error', code: 'resource_missing', param: 'payment_method' };
       stripe.on(CONFIRM, refuses(400, missing));
