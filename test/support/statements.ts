@@ -14,6 +14,10 @@ export function recordingPool(url: string) {
   });
   return {
     pool,
+    /** Writes down something else that happened among the statements. */
+    note: (what: string): void => {
+      statements.push(what);
+    },
     /** What the work sent, in order, without the parameters. */
     sentBy: async (work: () => Promise<unknown>): Promise<string[]> => {
       statements.length = 0;
