@@ -3,21 +3,22 @@ import type { SqlTransaction } from '../../infra/databases.ts';
 import type { Abandoned } from './contract.ts';
 import { askedOf, lockStanding } from './learn.ts';
 import { decide } from './mark.ts';
-import { openSettlement } from './settlement-tables.ts';
+import { hasSettlement, openSettlement } from './settlement-tables.ts';
 import { giveUp } from './tables.ts';
 
 /**
  * Decides the race against a capture, once, under the decision row. Leaves its mark also where there is no payment.
  *
  * @param giveBack the order goes forward in no case: what is captured is put on record as owed, so that it is found
- *   also when nobody goes on
+ *   also when nobody goes on, and whoever asks later is told so
  */
 export async function abandon(tx: SqlTransaction, orderId: string, giveBack: boolean): Promise<Abandoned> {
   const paymentId = paymentIdFor(orderId);
   const { mark, payment } = await lockStanding(tx, orderId);
   if (mark.decision === 'CAPTURED') {
     if (giveBack && payment !== undefined) await openSettlement(tx, orderId, paymentId, askedOf(payment));
-    return { outcome: 'ALREADY_CAPTURED', paymentId };
+    const goesBack = giveBack || (await hasSettlement(tx, orderId));
+    return goesBack ? { outcome: 'CANCELLED', refusal: null } : { outcome: 'ALREADY_CAPTURED', paymentId };
   }
   if (mark.decision !== null) return { outcome: 'CANCELLED', refusal: mark.answer };
 
