@@ -3,7 +3,15 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 
 import type { CartLine } from '../../domain/checkout.ts';
-import { commit, type Movement, release, reserve, type Stock, type StockLine, takeBack } from '../../domain/inventory.ts';
+import {
+  commit,
+  type Movement,
+  release,
+  reserve,
+  type Stock,
+  type StockLine,
+  takeBack,
+} from '../../domain/inventory.ts';
 import { mergeLines } from '../../domain/pricing.ts';
 
 const mugs: Stock = { id: '1', available: 5, reserved: 1, version: 3 };
