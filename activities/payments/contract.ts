@@ -33,7 +33,10 @@ export type PaymentState = Readonly<
 /** `giveBack`: the order goes forward in no case, also when the money was captured before. */
 export type AbandonInput = Readonly<{ orderId: string; giveBack?: boolean }>;
 
-/** `refusal` is the "no" on record that closed the payment before; null where it was given up. */
+/**
+ * `refusal` is the "no" on record that closed the payment before; null where it was given up, and where it was captured
+ * but is on record as to be given back: such an order goes forward in no case.
+ */
 export type Abandoned = Readonly<
   { outcome: 'CANCELLED'; refusal: Refusal | null } | { outcome: 'ALREADY_CAPTURED'; paymentId: string }
 >;
@@ -49,7 +52,7 @@ type OrderRef = Readonly<{ orderId: string }>;
 export type WebhookRef = Readonly<{ provider: string; eventId: string }>;
 export type WebhookOutcome = 'APPLIED' | 'UNCHANGED' | 'LATE_CAPTURE' | 'UNKNOWN_CHARGE';
 
-/** What a provider's event led to (saga.md, "Webhook inlet"). */
+/** What a provider's event led to. */
 export interface WebhookActivities {
   /**
    * Asks the gateway what became of the charge and writes it down, as the waiting checkout would. Repeat-safe.
@@ -71,7 +74,7 @@ export type RefundableLine = Readonly<{
 export type BeginRefundInput = RefundInput & Readonly<{ lines: readonly RefundableLine[] }>;
 export type RefundRef = Readonly<{ refundId: string }>;
 
-/** The payment service's half of a refund (saga.md, "Cancel, refund, restock"). */
+/** The payment service's half of a refund. */
 export interface RefundActivities {
   /**
    * Puts the refund on record: from now on its amount counts against the capture, its units against the order. The
@@ -93,7 +96,7 @@ export interface RefundActivities {
 export type Page<T> = Readonly<{ items: readonly T[]; next: string | null }>;
 export type PageInput = Readonly<{ after: string | null; limit: number }>;
 
-/** What the payment service knows to be unfinished (saga.md, "Reconciliation"). Reads only. */
+/** What the payment service knows to be unfinished. Reads only. */
 export interface PaymentFinders {
   /** Orders with an open or in-doubt payment, or with money that a closed payment still owes. */
   findOpenPayments(page: PageInput): Promise<Page<OrderRef>>;
