@@ -3,7 +3,7 @@ import type { SqlTransaction } from '../../infra/databases.ts';
 import type { Abandoned } from './contract.ts';
 import { askedOf, lockStanding } from './learn.ts';
 import { decide } from './mark.ts';
-import { hasSettlement, openSettlement } from './settlement-tables.ts';
+import { openSettlement } from './settlement-tables.ts';
 import { giveUp } from './tables.ts';
 
 /**
@@ -17,7 +17,7 @@ export async function abandon(tx: SqlTransaction, orderId: string, giveBack: boo
   const { mark, payment } = await lockStanding(tx, orderId);
   if (mark.decision === 'CAPTURED') {
     if (giveBack && payment !== undefined) await openSettlement(tx, orderId, paymentId, askedOf(payment));
-    const goesBack = giveBack || (await hasSettlement(tx, orderId));
+    const goesBack = giveBack || payment?.goesBack === true;
     return goesBack ? { outcome: 'CANCELLED', refusal: null } : { outcome: 'ALREADY_CAPTURED', paymentId };
   }
   if (mark.decision !== null) return { outcome: 'CANCELLED', refusal: mark.answer };

@@ -85,7 +85,8 @@ export const askedOf = ({ amountMinor, currency }: PaymentRow) => ({ minor: safe
  */
 export function stateOf(orderId: string, { mark, payment }: Standing): PaymentState | undefined {
   const paymentId = paymentIdFor(orderId);
-  if (mark.decision === 'CAPTURED') return { status: 'CAPTURED', paymentId };
+  // What is to be given back pays for nothing: a saga that comes here again, as by a reset, must not go forward.
+  if (mark.decision === 'CAPTURED' && payment?.goesBack !== true) return { status: 'CAPTURED', paymentId };
   if (mark.answer !== null) throwRefusal(mark.answer);
   if (mark.decision !== null) {
     throw new CheckoutError('CHECKOUT_ABANDONED', `the payment of order ${orderId} was given up`);

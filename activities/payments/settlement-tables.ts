@@ -36,12 +36,6 @@ export async function openSettlement(
   return { status, minor: safeNumber(amount) };
 }
 
-/** True once it is on record that the money goes back, whether it has or not. */
-export async function hasSettlement(tx: SqlTransaction, orderId: string): Promise<boolean> {
-  const rows = await tx.$queryRaw<unknown[]>`select from refunds where id = ${settlementIdFor(orderId)}::uuid`;
-  return rows.length > 0;
-}
-
 /** The money is given back. It counts also after a refusal: what has happened has happened. */
 export const finishSettlement = (tx: SqlTransaction, orderId: string) => tx.$executeRaw`
   update refunds set status = 'SUCCEEDED', failure_code = null, finished_at = now()

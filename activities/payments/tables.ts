@@ -41,6 +41,8 @@ export type PaymentRow = Readonly<{
   instructions: PaymentInstructions | null;
   expiresAt: string | null;
   holdMs: number | null;
+  /** Captured or not: what is taken of it goes back, by a settlement that is on record. */
+  goesBack: boolean;
   /** For how long it has been in doubt whether a charge still lands, milliseconds; null where nothing is in flight. */
   doubtMs: number | null;
 }>;
@@ -52,7 +54,8 @@ export async function findPayment(tx: SqlTransaction, paymentId: string): Promis
       status, amount as "amountMinor", currency::text, captured_amount as "capturedMinor", instructions,
       to_char(expires_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "expiresAt",
       greatest(ceil(extract(epoch from expires_at - clock_timestamp()) * 1000), 0)::float8 as "holdMs",
-      (extract(epoch from clock_timestamp() - in_doubt_since) * 1000)::float8 as "doubtMs"
+      (extract(epoch from clock_timestamp() - in_doubt_since) * 1000)::float8 as "doubtMs",
+      exists (select from refunds where refund_key = order_id || ':settle-refund') as "goesBack"
     from payments where id = ${paymentId}::uuid`;
   return row;
 }

@@ -278,6 +278,17 @@ describe('the settlement of a payment that is given up', function () {
       assert.equal(await owing(), false);
     });
 
+    it('a saga that comes to its payment again, as by a reset, is refused before and after the money went back', async () => {
+      await capture();
+      await shop.activities.abandonPayment({ orderId, giveBack: true });
+      for (const work of [capture, () => shop.activities.checkPayment({ orderId })]) {
+        assert.equal(await refusalCode(work()), 'CHECKOUT_ABANDONED');
+      }
+      await settle();
+      assert.equal(await refusalCode(capture()), 'CHECKOUT_ABANDONED');
+      assert.equal((await moved()).length, 2);
+    });
+
     it('nothing is owed of a payment that was never captured', async () => {
       assert.deepEqual(await shop.activities.abandonPayment({ orderId, giveBack: true }), {
         outcome: 'CANCELLED',
