@@ -109,7 +109,7 @@ function merged(leftovers: readonly Leftover[]): Leftover[] {
     const own = `${action} ${id}`;
     const key = kind === 'ledger' ? (explained.get(id) ?? own) : own;
     const row = rows.get(key);
-    rows.set(key, row === undefined ? leftover : { ...row, found: [...row.found, ...found] });
+    rows.set(key, row === undefined ? leftover : { ...row, found: [...new Set([...row.found, ...found])] });
     if (orderId !== null) explained.set(orderId, key);
   }
   return [...rows.values()];

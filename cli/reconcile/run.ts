@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Client, Connection, WorkflowFailedError,type WorkflowHandle } from '@temporalio/client';
+import { Client, Connection, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 
 import type { ReconcileInput, ReconcileResult } from '../../domain/reconcile.ts';
@@ -18,7 +18,7 @@ export class CannotReconcile extends Error {}
 
 const CALL_LIMIT_MS = 5_000;
 /** A worker that lives takes the workflow up within moments. */
-const PICK_UP_LIMIT_MS = 30_000;
+const PICK_UP_LIMIT_MS = 20_000;
 /** The server ends a run after this; its own limits add up to less, unless workers are missing. */
 const RUN_LIMIT_MS = 10 * 60_000;
 /** So much later the answer of the server must have been here. */
@@ -35,7 +35,7 @@ export async function reconcileSystem(config: Config, options: ReconcileOptions)
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig(overrideEnvVars && { overrideEnvVars });
   const { address } = connectionOptions;
   // The SDK would ask 127.0.0.1:7233, whoever's server that is.
-  if (address === undefined) {
+  if (address === undefined || address === '') {
     throw new NothingIsRunning(`Nothing is running on ${config.dataDir}: run \`npm start\`, or set TEMPORAL_ADDRESS.`);
   }
   const connection = Connection.lazy(connectionOptions);
@@ -72,12 +72,16 @@ async function run(client: Client, { apply, say = () => undefined }: ReconcileOp
   try {
     const result = connection.withDeadline(Date.now() + RUN_LIMIT_MS + ANSWER_LIMIT_MS, () => handle.result());
     return await Promise.race([result, follow(client, handle, say, end.signal)]);
+  } catch (error) {
+    // It must not start later, when nobody expects it any more.
+    if (error instanceof CannotReconcile) await handle.terminate('no worker took it up');
+    throw error;
   } finally {
     end.abort();
   }
 }
 
-/** Says how far the run is. @throws CannotReconcile when no worker takes it up; it is ended then, so it cannot start later */
+/** Says how far the run is. @throws CannotReconcile when no worker takes it up */
 async function follow(
   { connection }: Client,
   handle: WorkflowHandle<Reconcile>,
@@ -89,7 +93,6 @@ async function follow(
     await sleep(LOOK_EVERY_MS, undefined, { signal });
     taken ||= await connection.withDeadline(Date.now() + CALL_LIMIT_MS, () => isTaken(handle));
     if (!taken && Date.now() - startedAt > PICK_UP_LIMIT_MS) {
-      await handle.terminate('no worker took it up');
       throw new CannotReconcile('No checkout worker takes up work: start it (`npm run worker checkout-worker`).');
     }
     if (taken) say(await connection.withDeadline(Date.now() + CALL_LIMIT_MS, () => progressOf(handle)));
