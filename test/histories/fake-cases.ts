@@ -9,7 +9,7 @@ import type { refund } from '../../workflows/refund.ts';
 import type { repair } from '../../workflows/repair.ts';
 import type { webhook } from '../../workflows/webhook.ts';
 import type { Run } from '../support/bench-run.ts';
-import { isDown, PAYMENT_ID, refuses, type Script, SEARCH } from '../support/fake-services.ts';
+import { Gate, isDown, PAYMENT_ID, refuses, type Script, SEARCH } from '../support/fake-services.ts';
 import { waitsFor } from '../support/waiting-payment.ts';
 import { REQUEST_HASH, type WorkflowBench } from '../support/workflow-bench.ts';
 import type { Played } from './real-cases.ts';
@@ -55,6 +55,8 @@ export const FAKE_CASES = {
       },
     ),
   },
+  /** The charge succeeds although it is cancelled, and the payment service of an older release does not know why. */
+  'cancelled-captured': { ends: 'CHECKOUT_CANCELLED', play: cancelCaptured },
   /** The money comes between the last look and the decision of the row. */
   'expired-but-captured': {
     ends: 'COMPLETED',
@@ -98,6 +100,19 @@ function checkout(
     await meanwhile(run);
     return run.handle;
   };
+}
+
+async function cancelCaptured(bench: WorkflowBench): Promise<Played> {
+  const gate = new Gate();
+  const run = await bench.start({
+    capturePayment: gate.before(() => ({ status: 'CAPTURED', paymentId: PAYMENT_ID })),
+    abandonPayment: () => ALREADY_CAPTURED,
+    settleWithGateway: () => REFUNDED,
+  });
+  await gate.reached;
+  await run.cancel();
+  gate.open();
+  return run.handle;
 }
 
 async function lateCapture(bench: WorkflowBench): Promise<Played> {

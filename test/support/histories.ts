@@ -18,6 +18,7 @@ const CHECKOUTS = {
   'out-of-stock': 18,
   cancelled: 74,
   'outage-undone': 40,
+  'cancelled-captured': 74,
   'captured-after-all': 54,
   'parked-retried': 60,
   'parked-mark-done': 72,

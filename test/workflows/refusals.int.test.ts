@@ -64,7 +64,7 @@ describe('a checkout', () => {
     const amount = { minor: 4_500, currency: 'KRW' };
     assert.deepEqual(captured, {
       step: 'capturePayment',
-      input: { orderId, customerId, amount, method: 'card', token: 'tok_visa' },
+      input: { orderId, customerId, amount, payment: { method: 'card', token: 'tok_visa' } },
     });
     // These two run side by side, so either may come first.
     assert.deepEqual(

@@ -99,7 +99,7 @@ const BREAKING: readonly (Change & Readonly<{ what: string; breaks: readonly Cas
     file: 'checkout.ts',
     from: '!saga.cancelled && saga.capturedAfterAll(answer)',
     to: 'saga.capturedAfterAll(answer)',
-    breaks: ['cancelled'],
+    breaks: ['cancelled-captured'],
   },
   {
     what: 'undoes what turns out to be captured',
@@ -148,7 +148,7 @@ const BREAKING: readonly (Change & Readonly<{ what: string; breaks: readonly Cas
     file: 'settle.ts',
     from: "if (settled.outcome !== 'REFUNDED') return;",
     to: "if (settled.outcome !== 'LOOK_AGAIN') return;",
-    breaks: ['cancelled', 'late-capture-settled', 'repair-undone'],
+    breaks: ['cancelled', 'cancelled-captured', 'late-capture-settled', 'repair-undone'],
   },
   {
     what: 'lets a checkout find out by itself that it is paid',
