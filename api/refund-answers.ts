@@ -32,11 +32,14 @@ export type RefundAnswered = Readonly<{ answer: BegunAnswer | 'started'; replaye
 export async function refundAnswer(deps: ApiDeps, input: NewRefund): Promise<RefundAnswered> {
   const stored = await recorded(deps, input);
   if (stored !== undefined) return { answer: stored, replayed: true };
-  const known = await isKnown(deps.temporal, input);
-  const answer = await begin(deps.temporal, input);
+  let replayed = false;
+  const answer = await starting(deps.temporal, async () => {
+    replayed = await isKnown(deps.temporal, input);
+    return begin(deps.temporal, input);
+  });
   if (answer === 'closed') return { answer: await answerOfClosed(deps, input), replayed: true };
-  if (answer === 'started') await refuseReusedKey(deps.temporal, input);
-  return { answer, replayed: known };
+  if (answer === 'started') await isKnown(deps.temporal, input); // two at once: only one of them started it
+  return { answer, replayed };
 }
 
 /**
@@ -62,7 +65,11 @@ async function recorded(
   }
 }
 
-/** Only for the mark of a repeat, so that what cannot be found out is no repeat. */
+/**
+ * Whether it is a repeat; where that cannot be found out it is none.
+ *
+ * @throws CheckoutError IDEMPOTENCY_KEY_REUSED when another request started it
+ */
 async function isKnown(temporal: TemporalClient, input: NewRefund): Promise<boolean> {
   try {
     return await refundHasStarted(temporal, input);
@@ -72,22 +79,14 @@ async function isKnown(temporal: TemporalClient, input: NewRefund): Promise<bool
   }
 }
 
-async function refuseReusedKey(temporal: TemporalClient, input: NewRefund): Promise<void> {
-  await isKnown(temporal, input);
-}
-
-const begin = (temporal: TemporalClient, input: NewRefund): Promise<BegunAnswer | 'started' | 'closed'> => {
-  const { client } = temporal;
-  return starting(temporal, () =>
-    client.withDeadline(Date.now() + BEGUN_DEADLINE_MS, () =>
-      client.workflow.executeUpdateWithStart(begunUpdate, {
-        updateId: updateIdOf(input),
-        args: [input.request.requestHash],
-        startWorkflowOperation: new WithStartWorkflowOperation<typeof refund>(REFUND_WORKFLOW, startOptions(input)),
-      }),
-    ),
+const begin = ({ client }: TemporalClient, input: NewRefund): Promise<BegunAnswer> =>
+  client.withDeadline(Date.now() + BEGUN_DEADLINE_MS, () =>
+    client.workflow.executeUpdateWithStart(begunUpdate, {
+      updateId: `begun:${input.request.requestHash}`,
+      args: [input.request.requestHash],
+      startWorkflowOperation: new WithStartWorkflowOperation<typeof refund>(REFUND_WORKFLOW, startOptions(input)),
+    }),
   );
-};
 
 /** It was completed between our look at the record and the start, or refused before it was on record. */
 async function answerOfClosed(deps: ApiDeps, input: NewRefund): Promise<BegunAnswer | 'started'> {
@@ -107,8 +106,6 @@ async function answerOfClosed(deps: ApiDeps, input: NewRefund): Promise<BegunAns
     throw error;
   }
 }
-
-const updateIdOf = ({ request }: NewRefund): string => `begun:${request.requestHash}`;
 
 const startOptions = (input: NewRefund) =>
   ({

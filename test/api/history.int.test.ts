@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 
 import { orderActivities } from '../../activities/orders/activities.ts';
+import { orderMoneyActivities } from '../../activities/orders/money-activities.ts';
 import { checkoutInput, reservationOf } from '../support/shop.ts';
 import { type OpenApi, openApi } from './open-api.ts';
 
@@ -44,5 +45,16 @@ describe('the history of an order', function () {
     assert.deepEqual(await look(customer), before.customer);
     assert.doesNotMatch(JSON.stringify((await look(customer)).order), /operator|bank/);
     assert.equal((await look(customer, before.customer.etag)).status, 304);
+  });
+
+  it('tells a reader with an old ETag that it can be paid now, although its version is the same', async () => {
+    const before = await look(api.tokens.customer);
+    const instructions = { type: 'bank_transfer', bank: 'A Bank', account: '1-2-3', reference: 'R' } as const;
+    const expiresAt = new Date(Date.now() + 60_000).toISOString();
+    await orderMoneyActivities({ order: api.order }).awaitPayment({ orderId, instructions, expiresAt });
+    const after = await look(api.tokens.customer, before.etag);
+    assert.deepEqual([after.status, after.order.version], [200, before.order.version]);
+    assert.match(JSON.stringify(after.order), /1-2-3/);
+    assert.equal((await look(api.tokens.customer, after.etag)).status, 304);
   });
 });
