@@ -63,6 +63,9 @@ export function noteServer({ pid }: Readonly<{ pid: number }>, folder: string): 
   if (noteFile !== undefined) appendFileSync(noteFile, `${JSON.stringify({ pid, folder })}\n`);
 }
 
+/** Has a server that was started elsewhere, and that cleans up by itself, stopped with the others. */
+export const stopAtEnd = (server: Readonly<{ stop: () => Promise<void> }>): void => void running.push(server);
+
 function owned<Server extends { pid: number; stop: () => Promise<void> }>(server: Server, folder: string): Server {
   noteServer(server, folder);
   running.push({ stop: () => server.stop().then(() => rm(folder, { recursive: true, force: true })) });

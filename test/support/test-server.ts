@@ -113,7 +113,11 @@ exec java -XX:TieredStopAtLevel=1 -cp "$DIR/*" io.temporal.testserver.TestServer
 };
 
 /** A folder beside the target, so that the last step is a rename: nobody ever sees half a download. */
-async function inWorkFolder(target: string, download: Download, report: (line: string) => void): Promise<string> {
+export async function inWorkFolder(
+  target: string,
+  download: Download,
+  report: (line: string) => void,
+): Promise<string> {
   await mkdir(dirname(target), { recursive: true });
   const folder = await mkdtemp(`${target}.`);
   try {
@@ -126,7 +130,7 @@ async function inWorkFolder(target: string, download: Download, report: (line: s
   return target;
 }
 
-async function mustRun(command: string, args: readonly string[], limitMs: number, cwd?: string): Promise<void> {
+export async function mustRun(command: string, args: readonly string[], limitMs: number, cwd?: string): Promise<void> {
   const { code, signal, output } = await runCommand(command, args, limitMs, cwd === undefined ? {} : { cwd });
   if (signal === 'SIGKILL') throw new Error(`${command} did not end within ${limitMs / 1_000} s`);
   if (code !== 0) throw new Error(output.split('\n').at(-1) ?? `${command} ended with ${code}`);
