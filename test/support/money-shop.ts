@@ -53,13 +53,19 @@ export async function openMoneyShop(env: Record<string, string> = {}) {
 
 /** The same for a system whose workers the test starts by itself. */
 export function moneyOf(system: TestSystem) {
-  const chargeOf = (orderId: string): Promise<string> =>
-    eventually(`the gateway has a charge of order ${orderId}`, async () => {
+  const charges = new Map<string, string>();
+  const chargeOf = async (orderId: string): Promise<string> => {
+    const known = charges.get(orderId);
+    if (known !== undefined) return known;
+    const id = await eventually(`the gateway has a charge of order ${orderId}`, async () => {
       const [row] = await system.query<{ id: string }>('gateway', 'select id from charges where order_id = $1', [
         orderId,
       ]);
       return row?.id;
     });
+    charges.set(orderId, id);
+    return id;
+  };
   /** What a shopper or a bank does outside of our shop. @returns the HTTP status: a charge that is over refuses it */
   const outside = async (orderId: string, action: string, body: unknown): Promise<number> => {
     const answer = await fetch(`${system.gatewayUrl}/charges/${await chargeOf(orderId)}/${action}`, {
@@ -72,13 +78,13 @@ export function moneyOf(system: TestSystem) {
   };
   return {
     chargeOf,
-    /** Places an order that is answered before it is paid. @returns its id */
+    /** Places an order, which is answered before it is paid; on a slow machine even before it is there. @returns its id */
     async place(
       payment: PaymentChoice = CARD,
       more: Readonly<{ key?: string; bearer?: string }> = {},
     ): Promise<string> {
       const { status, body } = await system.shop.place({ items: [MUG], payment, ...more });
-      assert.equal(status, 201, JSON.stringify(body));
+      assert.ok(status === 201 || status === 202, JSON.stringify(body));
       return String(body['orderId']);
     },
     /** The key and the id of an order that the first customer has still to place: scripts come before it. */

@@ -108,6 +108,17 @@ export async function startSystem(options: SystemOptions = {}): Promise<TestSyst
     readers.set(database, known);
     return known;
   };
+  /** One connection serves one statement at a time: they queue here, and pg complains of those that queue in it. */
+  const turns = new Map<DatabaseName, Promise<unknown>>();
+  const query = async (database: DatabaseName, text: string, values?: unknown[]) => {
+    const before = turns.get(database) ?? Promise.resolve();
+    const own = before.then(async () => (await reader(database)).query(text, values));
+    turns.set(
+      database,
+      own.catch(() => undefined),
+    );
+    return (await own).rows as unknown[];
+  };
   const connection = Connection.lazy({ address: temporalAddress });
   const tokens = await developmentTokens(readConfig(env));
   const control = async (method: string, body?: unknown): Promise<void> => {
@@ -138,7 +149,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<TestSyst
       const port = Number(temporalAddress.split(':')[1]);
       server = await startTemporal({ cliPath, dbFile, port, uiPort: false });
     },
-    query: async (database, text, values) => (await (await reader(database)).query(text, values)).rows as never,
+    query: async (database, text, values) => (await query(database, text, values)) as never,
     connect,
     async stop() {
       await connection.close();
