@@ -1,6 +1,6 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 
-import type { PrismaClient as BusClient } from '../prisma/bus/generated/client.ts';
+import { PrismaClient as BusClient } from '../prisma/bus/generated/client.ts';
 import { PrismaClient as GatewayClient } from '../prisma/gateway/generated/client.ts';
 import { PrismaClient as OrderClient } from '../prisma/order/generated/client.ts';
 import { PrismaClient as PaymentClient } from '../prisma/payment/generated/client.ts';
@@ -42,6 +42,7 @@ export const TRANSACTION = { maxWait: 5_000, timeout: 30_000 } as const;
 export const openPlatform = (url: string, options: PoolOptions) => new PlatformClient(clientOptions(url, options));
 export const openOrder = (url: string, options: PoolOptions) => new OrderClient(clientOptions(url, options));
 export const openPayment = (url: string, options: PoolOptions) => new PaymentClient(clientOptions(url, options));
+export const openBus = (url: string, options: PoolOptions) => new BusClient(clientOptions(url, options));
 export const openGateway = (url: string, options: PoolOptions) => new GatewayClient(clientOptions(url, options));
 
 function clientOptions(url: string, { poolSize }: PoolOptions) {

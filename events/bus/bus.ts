@@ -3,6 +3,14 @@ import type { StoredEvent } from '../stored-event.ts';
 /** What a group does with a batch: events of one subject come in order, and may come again. */
 export type HandleEvents = (batch: readonly StoredEvent[]) => Promise<void>;
 
+/**
+ * Thrown by a handler for an event that no repeat can help, such as one of a type or version it does not know: it
+ * becomes a dead letter at once.
+ */
+export class UnreadableEvent extends Error {
+  override readonly name: string = 'UnreadableEvent';
+}
+
 export type SubscribeOptions = Readonly<{
   /** Most events in one batch. */
   batchSize?: number;

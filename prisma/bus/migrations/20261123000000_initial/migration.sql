@@ -32,6 +32,28 @@ create table event_log (
 -- Catches what comes before its month was made: an append never fails for want of a partition.
 create table event_log_default partition of event_log default;
 
+-- One append at a time, whoever appends: positions are then in the order of the commits, so that a reader that goes by
+-- position skips nothing. The lock is the statement's first act, before any position is given.
+create function lock_event_log() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('event_log append', 0));
+  return null;
+end
+$$;
+create trigger trg_event_log_one_at_a_time before insert on event_log
+  for each statement execute function lock_event_log();
+
+-- A wake-up for readers, not more: the payload is constant, so that one is sent however many events there are.
+create function notify_event_log() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform pg_notify('event_log', '');
+  return null;
+end
+$$;
+create trigger trg_event_log_wake_up after insert on event_log for each statement execute function notify_event_log();
+
 -- Makes the partition of a month (of UTC); repeating it does nothing. It runs as the owner, because the service owns
 -- nothing. Call it before the month begins: rows of the month that are already in the default partition refuse it.
 create function create_event_log_month(month date) returns void
@@ -60,17 +82,27 @@ create table group_offsets (
   constraint chk_group_offsets_lease check ((holder is null) = (until is null))
 );
 
+-- Of every driver of the bus. What a consumer was given may be no event at all, and no content may keep it from being
+-- filed here: `json` takes what `jsonb` refuses, and `subject` is cut to its column.
 create table dead_letters (
   id bigint generated always as identity primary key,
   group_name varchar(100) not null,
-  position bigint not null,
-  event_id uuid not null,
+  place varchar(200) not null,
   subject varchar(255) not null,
-  envelope jsonb not null,
+  event json not null,
+  broken boolean not null,
   error text not null,
-  attempts integer not null check (attempts >= 1),
+  attempts integer not null check (attempts >= 0),
   failed_at timestamptz not null default now(),
   redriven_at timestamptz,
-  constraint uk_dead_letters_position unique (group_name, position)
+  constraint uk_dead_letters_place unique (group_name, place)
 );
-create index ix_dead_letters_open on dead_letters (group_name, position) where redriven_at is null;
+create index ix_dead_letters_subject on dead_letters (group_name, subject, id);
+create index ix_dead_letters_redriven on dead_letters (group_name, id) where redriven_at is not null;
+
+-- Letters of a group are handled by one consumer at a time, whatever the driver gives the others to do.
+create table redrive_leases (
+  group_name varchar(100) primary key,
+  holder varchar(100) not null,
+  until timestamptz not null
+);
