@@ -31,8 +31,8 @@ describe('the API process', function () {
     dataDir = await mkdtemp(join(tmpdir(), 'commerce-saga-drain-'));
     addressBefore = process.env['TEMPORAL_ADDRESS'];
     process.env['TEMPORAL_ADDRESS'] = (await temporalServer()).address;
-    const { platform, order } = databases.urls;
-    const urls = { PLATFORM_DATABASE_URL: platform, ORDER_DATABASE_URL: order };
+    const { platform, order, payment } = databases.urls;
+    const urls = { PLATFORM_DATABASE_URL: platform, ORDER_DATABASE_URL: order, PAYMENT_DATABASE_URL: payment };
     config = readConfig({ DATA_DIR: dataDir, PORT: '0', ...urls });
   });
   after(async () => {

@@ -71,6 +71,7 @@ describe('while Temporal cannot be reached', function () {
     assert.deepEqual((ready.body as Body)['dependencies'], {
       platformDatabase: 'up',
       orderDatabase: 'up',
+      paymentDatabase: 'up',
       temporal: 'down',
     });
     assert.ok(ms < 6_000, `${ms} ms`);
@@ -199,6 +200,7 @@ describe('while PostgreSQL is away', function () {
         assert.deepEqual((ready.body as Body)['dependencies'], {
           platformDatabase: 'down',
           orderDatabase: 'up',
+          paymentDatabase: 'up',
           temporal: 'up',
         });
         assert.ok(readyMs < 4_000, `${readyMs} ms`);

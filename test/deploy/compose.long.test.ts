@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { builtFolder } from '../support/built.ts';
 import { compose, type Composed } from '../support/composed.ts';
+import { eventually } from '../support/eventually.ts';
 import { type ShopClient, shopClient } from '../support/shop-client.ts';
 
 const START_LIMIT_MS = 10 * 60_000;
@@ -53,6 +54,25 @@ describe('the services of docker-compose.yml, as processes of the build', () => 
     const { status, body } = await shop.call('GET', '/readyz');
     assert.deepEqual([status, body['status']], [200, 'ready']);
     await payOne();
+  });
+
+  it('hear from the gateway that a transfer has come', async function () {
+    this.timeout(PAID_LIMIT_MS);
+    const { body } = await shop.place({ items: ONE_MUG, payment: { method: 'bank_transfer' } });
+    const orderId = String(body['orderId']);
+    const account = await eventually('the order can be paid', async () => {
+      const order = (await shop.order(orderId)).body as { payment: { instructions: { account: string } | null } };
+      return order.payment.instructions?.account;
+    });
+    const transferred = await fetch(`http://127.0.0.1:${system.env('gateway')['GATEWAY_PORT']}/transfers`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ account }),
+    });
+    assert.equal(transferred.status, 200, await transferred.text());
+    await eventually('the order is paid', async () =>
+      (await shop.order(orderId)).body['status'] === 'PAID' ? true : undefined,
+    );
   });
 
   it('link an order to Temporal Web where a browser on the machine finds it', async () => {

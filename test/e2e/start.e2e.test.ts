@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Client } from 'pg';
 
 import { inheritedEnvironment } from '../../infra/config.ts';
 import { identify, type ProcessIdentity, stillRuns } from '../../infra/embedded/supervisor/process-identity.ts';
@@ -94,6 +96,24 @@ describe('npm start', function () {
       });
       assert.equal(order.orderId, placed.orderId);
       assert.doesNotMatch(begun.output(), /not polling/); // the SDK's remark on workers that do one thing only
+    });
+
+    it("hears of money by the gateway's webhooks, signed with a secret that only its owner can read", async () => {
+      const secret = join(folder, 'webhooks', 'secret');
+      assert.equal(statSync(secret).mode & 0o777, 0o600);
+      assert.match(readFileSync(secret, 'utf8'), /^whsec_[A-Za-z0-9+/]{43}=$/);
+      const client = new Client({ connectionString: readEndpoints(folder).databases.payment });
+      await client.connect();
+      try {
+        await until('a webhook of the paid order that was worked off', async () => {
+          const { rowCount } = await client.query(
+            "select 1 from payment_webhooks where provider = 'simulated' and outcome is not null",
+          );
+          return rowCount !== 0;
+        });
+      } finally {
+        await client.end();
+      }
     });
 
     it('refuses to start a second time on the same data, in one line with the addresses of the first', async () => {
