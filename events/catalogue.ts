@@ -1,5 +1,20 @@
 import { z } from 'zod';
 
+import type { OlderVersion } from './upcast.ts';
+
+/** The services that tell what happened; each has a topic of its own on the bus. */
+export const EVENT_SOURCES = ['platform', 'order', 'payment'] as const;
+export type EventSource = (typeof EVENT_SOURCES)[number];
+
+/** One type of event. `version` and `data` are the newest; `older` is how versions 1 to `version` - 1 become it. */
+export type EventTypeEntry = Readonly<{
+  source: EventSource;
+  aggregate: string;
+  version: number;
+  data: z.ZodObject;
+  older?: readonly OlderVersion[];
+}>;
+
 const minor = z.number().int().nonnegative();
 const currency = z.string().regex(/^[A-Z]{3}$/);
 const id = z.string().regex(/^\d+$/);
@@ -73,9 +88,11 @@ const product = z.strictObject({
   sku: z.string(),
   name: z.string(),
   slug: z.string(),
+  description: z.string(),
   brand: z.string().nullable(),
   categoryId: id,
   categoryName: z.string(),
+  categorySlug: z.string(),
   status: z.string(),
   currency,
   basePriceMinor: minor,
@@ -93,7 +110,10 @@ const product = z.strictObject({
   ),
 });
 
-/** Every event type with the service it comes from, its aggregate, and the newest version of its data. */
+/**
+ * Every event type with the service it comes from, its aggregate, and the newest version of its data. To change the data
+ * of a type: raise `version`, and add what it was until now to `older` (see `olderVersion`), because events are kept.
+ */
 export const EVENT_TYPES = {
   UserCreated: { source: 'platform', aggregate: 'user', version: 1, data: user },
   UserUpdated: { source: 'platform', aggregate: 'user', version: 1, data: user },
@@ -113,7 +133,13 @@ export const EVENT_TYPES = {
   PaymentFailed: { source: 'payment', aggregate: 'payment', version: 1, data: payment },
   PaymentCancelled: { source: 'payment', aggregate: 'payment', version: 1, data: payment },
   PaymentRefunded: { source: 'payment', aggregate: 'payment', version: 1, data: payment },
-} as const;
+} as const satisfies Record<string, EventTypeEntry>;
 
 export type EventType = keyof typeof EVENT_TYPES;
 export type EventData<T extends EventType> = z.infer<(typeof EVENT_TYPES)[T]['data']>;
+
+/** How a service names itself in the `source` of its events (CloudEvents 1.0). */
+export const sourceUri = (source: EventSource): string => `/commerce-saga/${source}`;
+
+/** The `dataschema` of a type in one of its versions. */
+export const schemaUri = (type: string, version: number): string => `urn:commerce-saga:event:${type}:v${version}`;

@@ -17,16 +17,18 @@ export const userEvents = (users: readonly UserSeed[]): ShopEvent[] =>
   users.map(({ id, ...profile }) => shopEvent('UserCreated', String(id), 1, CAUSE, { userId: String(id), ...profile }));
 
 export function productEvents(products: readonly ProductSeed[]): ShopEvent[] {
-  const categoryName = new Map(CATEGORIES.map(({ id, name }) => [id, name]));
+  const categories = new Map(CATEGORIES.map((category) => [category.id, category]));
   return products.map((product) =>
     shopEvent('ProductCreated', String(product.id), 1, CAUSE, {
       productId: String(product.id),
       sku: product.sku,
       name: product.name,
       slug: product.slug,
+      description: product.description,
       brand: product.brand,
       categoryId: String(product.categoryId),
-      categoryName: categoryName.get(product.categoryId) ?? '',
+      categoryName: categories.get(product.categoryId)?.name ?? '',
+      categorySlug: categories.get(product.categoryId)?.slug ?? '',
       status: product.status,
       currency: product.currency,
       basePriceMinor: product.basePrice,
