@@ -55,18 +55,25 @@ $$;
 create trigger trg_event_log_wake_up after insert on event_log for each statement execute function notify_event_log();
 
 -- Makes the partition of a month (of UTC); repeating it does nothing. It runs as the owner, because the service owns
--- nothing. Call it before the month begins: rows of the month that are already in the default partition refuse it.
+-- nothing. Call it before the month begins: a month with rows in the default partition stays there, for good.
 create function create_event_log_month(month date) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   first date := date_trunc('month', month::timestamp);
+  since timestamptz := first::timestamp at time zone 'utc';
+  upto timestamptz := (first + interval '1 month') at time zone 'utc';
+  name text := 'event_log_' || to_char(first, 'YYYY_MM');
 begin
-  perform pg_advisory_xact_lock(hashtextextended('event_log partitions', 0));
+  if to_regclass('public.' || name) is not null then
+    return; -- without the lock below, for which readers would have to end
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('event_log append', 0));
+  if exists (select from public.event_log_default where appended_at >= since and appended_at < upto) then
+    return;
+  end if;
   execute format(
     'create table if not exists public.%I partition of public.event_log for values from (%L) to (%L)',
-    'event_log_' || to_char(first, 'YYYY_MM'),
-    first::text || ' 00:00:00+00',
-    (first + interval '1 month')::date::text || ' 00:00:00+00'
+    name, since, upto
   );
 end
 $$;
