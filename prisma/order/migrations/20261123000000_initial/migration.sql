@@ -99,16 +99,33 @@ create table outbox (
   envelope jsonb not null,
   created_at timestamptz not null default now(),
   published_at timestamptz,
+  -- Relays share the work by it: one of them holds it at a time (outbox_leases).
+  partition integer not null generated always as (hashtext(aggregate_type || '/' || aggregate_id) & 15) stored,
   constraint uk_outbox_aggregate unique (aggregate_type, aggregate_id, aggregate_version)
-);
-create index ix_outbox_unpublished on outbox (id) where published_at is null;
+) with (autovacuum_vacuum_scale_factor = 0.02); -- every row is updated once: unpublished entries must not pile up
+create index ix_outbox_unpublished on outbox (partition, id) where published_at is null;
 
--- A relay holds a partition of aggregates until `until`; an expired lease may be stolen.
+-- Wakes the relay. Notifying takes a lock of the whole server until the commit is on disk, so of the transactions that
+-- commit at the same moment only one does it: the others neither wait nor are needed, because a relay that was woken
+-- looks again and again for a while. Deferred, so that a long transaction keeps nobody else from notifying.
+create function wake_relay() returns trigger language plpgsql as $$
+begin
+  if pg_try_advisory_xact_lock(hashtextextended('outbox wake-up', 0)) then
+    perform pg_notify('outbox', '');
+  end if;
+  return null;
+end
+$$;
+create constraint trigger outbox_wake_relay after insert on outbox deferrable initially deferred
+  for each row execute function wake_relay();
+
+-- A relay holds a partition of aggregates until `until`; an expired lease may be stolen. There is a row for each.
 create table outbox_leases (
-  partition integer primary key check (partition >= 0),
+  partition integer primary key check (partition between 0 and 15),
   holder varchar(100) not null,
   until timestamptz not null
 );
+insert into outbox_leases (partition, holder, until) select p, 'nobody', to_timestamp(0) from generate_series(0, 15) as p;
 
 -- Raised for every change of a table that only grows.
 create function refuse_change() returns trigger language plpgsql as $$
