@@ -1,0 +1,205 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { type Consumer as KafkaConsumer, IS_CONTROL } from '@platformatic/kafka';
+
+import type { Databases } from '../../infra/databases.ts';
+import type { HandleEvents, SubscribeOptions, Subscription } from './bus.ts';
+import { ATTEMPTS, type Consumer, openConsumer } from './consume.ts';
+import type { Delivery } from './dead-letters.ts';
+import { isKafkaError, type KafkaConnection } from './kafka-connection.ts';
+import { joinGroup, type Member, type MemberOptions, type Owned } from './kafka-member.ts';
+import { deliveryOf } from './kafka-records.ts';
+
+export type KafkaSubscriber = Readonly<{
+  bus: Databases['bus'];
+  connection: KafkaConnection;
+  group: string;
+  member: Omit<MemberOptions, 'from'>;
+  handle: HandleEvents;
+  options: SubscribeOptions & Required<Pick<SubscribeOptions, 'onError'>>;
+}>;
+
+/** A record, or what stands in its place in the log and is none. */
+type Entry = Readonly<{ owned: Owned; next: bigint; delivery?: Delivery }>;
+
+type FetchResponse = Awaited<ReturnType<KafkaConsumer['fetch']>>;
+
+const BATCH_SIZE = 500;
+/** How long a broker waits for the first record, milliseconds: also how long `stop` and `redrive` may have to wait. */
+const FETCH_WAIT_MS = 500;
+/** With several brokers each is asked, and none may hold up what another has. */
+const FETCH_WAIT_OF_MANY_MS = 50;
+const PARTITION_BYTES = 256 * 1024;
+const FETCH_BYTES = 4 * 1024 * 1024;
+const PAUSE_MS = 500;
+
+/**
+ * Takes part in a group until it is stopped. What was handled is committed afterwards, so that a crash delivers again.
+ *
+ * @throws when Kafka cannot be reached at the beginning. Later it is joined again until it can
+ */
+export async function subscribeKafka(subscriber: KafkaSubscriber): Promise<Subscription> {
+  const { bus, group, handle, options } = subscriber;
+  const { attempts = ATTEMPTS, onError } = options;
+  const stop = new AbortController();
+  const holder = randomUUID();
+  const consumer = openConsumer({ bus, group, holder, handle, stopping: stop.signal, attempts, onError });
+
+  const first = await firstStay(subscriber);
+  const ended = run(subscriber, consumer, first, stop.signal);
+  ended.catch(() => undefined); // whoever wants to know awaits it
+  return {
+    ended,
+    async stop() {
+      stop.abort();
+      await ended.catch(() => undefined); // that it had ended before is told by `ended`
+    },
+  };
+}
+
+/** Subscribed means: its partitions are shared out, so that `latest` is now and not some time later. */
+async function firstStay(subscriber: KafkaSubscriber): Promise<Member> {
+  const member = await join(subscriber);
+  try {
+    await member.partitions();
+    return member;
+  } catch (error) {
+    await member.leave();
+    throw error;
+  }
+}
+
+const join = ({ connection, member, options: { from = 'earliest' } }: KafkaSubscriber) =>
+  joinGroup(connection, { ...member, from });
+
+async function run(subscriber: KafkaSubscriber, consumer: Consumer, first: Member, stopping: AbortSignal) {
+  const { onError } = subscriber.options;
+  let member: Member | undefined = first;
+  while (!stopping.aborted) {
+    try {
+      member ??= await join(subscriber);
+      await handOn(subscriber, consumer, member, stopping);
+    } catch (error) {
+      if (isKafkaError(error, 'OFFSET_OUT_OF_RANGE')) {
+        await member?.leave();
+        throw new Error(lostEvents(subscriber.group), { cause: error });
+      }
+      onError(error);
+      await member?.leave();
+      member = undefined;
+      await pause(stopping);
+    }
+  }
+  await member?.leave();
+}
+
+const lostEvents = (group: string): string =>
+  `Kafka no longer has the events that group ${group} comes to next. They were kept for too short a time, or the topic ` +
+  'was made anew. Rebuild what the group makes from the outboxes, and reset its offsets with kafka-consumer-groups.';
+
+async function handOn(subscriber: KafkaSubscriber, consumer: Consumer, member: Member, stopping: AbortSignal) {
+  const { batchSize = BATCH_SIZE, onError } = subscriber.options;
+  while (!stopping.aborted) {
+    await consumer.redrive();
+    const entries = await fetchEntries(member, await member.partitions());
+    for (let at = 0; at < entries.length && !stopping.aborted; at += batchSize) {
+      // Of partitions that were lost while an earlier batch was in hand nothing more is handled.
+      const batch = entries.slice(at, at + batchSize).filter(({ owned }) => member.owns(owned));
+      try {
+        await handle(consumer, member, batch);
+      } catch (error) {
+        if (error instanceof StayOver) throw error.cause;
+        onError(error);
+        await pause(stopping);
+        break; // no offset has moved, so the rest of what was fetched is fetched again, in order
+      }
+    }
+  }
+}
+
+/** Told apart from a database that is away: that is no reason to leave the group. */
+class StayOver extends Error {}
+
+async function handle(consumer: Consumer, member: Member, batch: readonly Entry[]): Promise<void> {
+  const deliveries = batch.flatMap(({ delivery }) => delivery ?? []);
+  const count = deliveries.length === 0 ? 0 : await consumer.consume(deliveries);
+  const open = deliveries[count];
+  const done =
+    open === undefined
+      ? batch
+      : batch.slice(
+          0,
+          batch.findIndex(({ delivery }) => delivery === open),
+        );
+  for (const { owned, next } of done) owned.next = next;
+  try {
+    await member.partitions(); // a sharing-out that is going on decides first whose they are
+    await member.commit([...new Set(done.map(({ owned }) => owned))]);
+  } catch (error) {
+    throw new StayOver('the group is lost', { cause: error });
+  }
+}
+
+async function fetchEntries(member: Member, partitions: readonly Owned[]): Promise<Entry[]> {
+  const { reader } = member;
+  if (partitions.length === 0) {
+    await sleep(FETCH_WAIT_MS); // a member more than there are partitions
+    return [];
+  }
+  const { topics } = await reader.metadata({ topics: [...new Set(partitions.map(({ topic }) => topic))] });
+  const leaderOf = ({ topic, partition }: Owned) => topics.get(topic)?.partitions[partition]?.leader ?? -1;
+  const leaders = [...new Set(partitions.map(leaderOf))];
+  const answers = await Promise.all(
+    leaders.map(async (node) => {
+      const asked = partitions
+        .filter((owned) => leaderOf(owned) === node)
+        .map((owned) => ({ owned, topicId: topics.get(owned.topic)?.id ?? '' }));
+      const answer = await reader.fetch({
+        node,
+        minBytes: 1,
+        maxBytes: FETCH_BYTES,
+        maxWaitTime: leaders.length === 1 ? FETCH_WAIT_MS : FETCH_WAIT_OF_MANY_MS,
+        topics: asked.map(({ owned: { partition, next }, topicId }) => ({
+          topicId,
+          partitions: [
+            {
+              ...{ partition, fetchOffset: next, partitionMaxBytes: PARTITION_BYTES },
+              ...{ currentLeaderEpoch: -1, lastFetchedEpoch: -1 },
+            },
+          ],
+        })),
+      });
+      return asked.flatMap(({ owned, topicId }) => entriesOf(answer, owned, topicId));
+    }),
+  );
+  return answers.flat();
+}
+
+/** A batch is sent whole, so its first records may have been handled before. */
+function entriesOf(answer: FetchResponse, owned: Owned, topicId: string): Entry[] {
+  const { topic, partition, next } = owned;
+  const batches = answer.responses
+    .filter((ofTopic) => ofTopic.topicId === topicId)
+    .flatMap(({ partitions }) => partitions.filter(({ partitionIndex }) => partitionIndex === partition))
+    .flatMap(({ records = [] }) => records);
+  return batches.flatMap((batch) => {
+    const end: Entry = { owned, next: batch.firstOffset + BigInt(batch.lastOffsetDelta) + 1n };
+    if ((batch.attributes & IS_CONTROL) !== 0) return [end];
+    const records = batch.records
+      .map((record) => ({ record, offset: batch.firstOffset + BigInt(record.offsetDelta) }))
+      .filter(({ offset }) => offset >= next)
+      .map(({ record, offset }): Entry => {
+        return { owned, next: offset + 1n, delivery: deliveryOf(topic, partition, offset, record) };
+      });
+    return [...records, end];
+  });
+}
+
+async function pause(stopping: AbortSignal): Promise<void> {
+  try {
+    await sleep(PAUSE_MS, undefined, { signal: stopping });
+  } catch (error) {
+    if (!stopping.aborted) throw error;
+  }
+}
