@@ -15,8 +15,11 @@ export type EventTypeEntry = Readonly<{
   older?: readonly OlderVersion[];
 }>;
 
-const minor = z.number().int().nonnegative();
-const currency = z.string().regex(/^[A-Z]{3}$/);
+const minor = z.number().int().nonnegative().describe('minor units: 1 is ₩1, 100 is $1.00');
+const currency = z
+  .string()
+  .regex(/^[A-Z]{3}$/)
+  .describe('ISO 4217 code');
 const id = z.string().regex(/^\d+$/);
 
 const orderLine = z.strictObject({

@@ -28,21 +28,24 @@ export class UnknownEvent extends UnreadableEvent {
 }
 
 /** Attributes that we do not know are dropped: CloudEvents lets whoever carries an event add some. */
-const envelope = z.object({
+export const envelopeSchema = z.object({
   specversion: z.literal('1.0'),
-  id: z.uuid(),
+  id: z.uuid().describe('UUIDv5 of aggregate, version and type: the same event always has the same id'),
   source: z.string(),
   type: z.string(),
-  subject: z.string().min(1),
-  time: z.iso.datetime(),
+  subject: z
+    .string()
+    .min(1)
+    .describe('id of the aggregate; events of one aggregate come in the order of their versions'),
+  time: z.iso.datetime().describe('database clock of the transaction that made it'),
   dataschema: z.string(),
   aggregateType: z.string(),
-  aggregateVersion: z.int().min(1),
-  correlationId: z.string(),
-  traceparent: z.string().optional(),
+  aggregateVersion: z.int().min(1).describe('from 1 on, without gaps within one aggregate'),
+  correlationId: z.string().describe('what caused it: an order id, or the id of an administrative request'),
+  traceparent: z.string().optional().describe('W3C trace context'),
   data: z.unknown(),
 });
-type Envelope = z.output<typeof envelope>;
+type Envelope = z.output<typeof envelopeSchema>;
 
 /**
  * Checks a stored event against the catalogue and brings its data to the newest version. Personal fields stay as they were
@@ -55,7 +58,7 @@ export function readEvent(
   stored: StoredEvent,
   types: Readonly<Record<string, EventTypeEntry>> = EVENT_TYPES,
 ): ReadEvent {
-  const parsed = envelope.safeParse(stored.envelope);
+  const parsed = envelopeSchema.safeParse(stored.envelope);
   if (!parsed.success) throw new UnknownEvent(stored, whereOf(parsed.error));
 
   const entry = Object.hasOwn(types, stored.type) ? types[stored.type] : undefined;

@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { ERROR_CODES, httpStatusOf } from '../domain/errors.ts';
+import { ASYNC_API_FILE, asyncApiText } from './asyncapi-text.ts';
 
 const NOT_OURS = /(^|\/)(node_modules|dist|generated|test-results|coverage|\.git|\.data)\//;
 
@@ -12,6 +13,7 @@ const CITING = /(\.([cm]?[jt]s|ya?ml|prisma|sql)|(^|\/)Dockerfile|^\.ci\/run)$/;
 const problems: string[] = [];
 const FILES = (await readdir('.', { recursive: true })).filter((name) => !NOT_OURS.test(name));
 problems.push(...errorTable(), ...npmScripts(), ...relativeLinks(), ...citedDocuments());
+problems.push(...(await asyncApi()));
 for (const problem of problems) process.stdout.write(`${problem}\n`);
 process.exitCode = problems.length === 0 ? 0 : 1;
 
@@ -65,6 +67,12 @@ function citedDocuments(): string[] {
       .filter((cited) => !documents.has(cited) && !documents.has(`docs/${cited}`))
       .map((cited) => `${file}: there is no ${cited}`),
   );
+}
+
+/** The document of the events is the one that the catalogue makes. */
+async function asyncApi(): Promise<string[]> {
+  const isSame = read(ASYNC_API_FILE) === (await asyncApiText());
+  return isSame ? [] : [`${ASYNC_API_FILE} is not what the catalogue says: run \`npm run events:asyncapi\``];
 }
 
 function read(file: string): string {
