@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { EventBus } from './bus/bus.ts';
 import { type HeldLeases, LeaseLost, type LeaseOptions, withLeases } from './relay-leases.ts';
-import { readyToPublish,type RefusedSubjects } from './relay-ready.ts';
+import { readyToPublish, type RefusedSubjects } from './relay-ready.ts';
 import { type Cursor, markPublished, type OutboxDatabase, readWaiting, type WaitingEvent } from './relay-tables.ts';
 import { subjectOf } from './stored-event.ts';
 

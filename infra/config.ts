@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 
 import type { PaymentMethod } from '../domain/payment.ts';
+import { credentialsAreWhole, type KafkaSettings, kafkaSettings, kafkaVariables } from './kafka-settings.ts';
 
 /** The databases of the system, by the name that appears in `<NAME>_DATABASE_URL`. */
 export const DATABASES = ['platform', 'order', 'payment', 'views', 'bus', 'gateway'] as const;
@@ -80,6 +81,13 @@ const environment = z.object({
   HOLD_BANK_TRANSFER_MS: milliseconds.default(15 * 60_000),
   RECONCILE_INTERVAL_MS: milliseconds.default(5 * 60_000),
   SHUTDOWN_GRACE_MS: milliseconds.default(40_000),
+  /** Of a process that serves no API: metrics and health are read there. */
+  METRICS_PORT: port.optional(),
+  ...kafkaVariables,
+});
+const checked = environment.refine(credentialsAreWhole, {
+  path: ['KAFKA_USERNAME, KAFKA_PASSWORD'],
+  message: 'set both, or neither',
 });
 
 /** Every variable that is read here. Those of Temporal's own tools are not: @temporalio/envconfig reads them. */
@@ -93,7 +101,7 @@ export type Config = Readonly<{
   dataDir: string;
   host: string;
   /** A port that is undefined was not asked for: a default is taken, and a free one when that is taken. */
-  ports: Readonly<Record<'api' | 'postgres' | 'temporal' | 'temporalUi' | 'gateway', number | undefined>>;
+  ports: Readonly<Record<'api' | 'postgres' | 'temporal' | 'temporalUi' | 'gateway' | 'metrics', number | undefined>>;
   externalTemporal: boolean;
   temporalCliPath: string | undefined;
   temporalUiUrl: string | undefined;
@@ -135,6 +143,8 @@ export type Config = Readonly<{
   startDeadlineMs: number;
   limits: Readonly<{ maxOpenCheckouts: number; maxUnitsPerProduct: number }>;
   shutdownGraceMs: number;
+  /** Absent where events go by the log in `db_event_bus`. */
+  kafka: KafkaSettings | undefined;
 }>;
 
 /** Thrown for an environment that cannot be used. Its message lists every bad variable with the reason. */
@@ -147,7 +157,7 @@ export class ConfigError extends Error {}
  */
 export function readConfig(env: NodeJS.ProcessEnv = loadedEnvironment()): Config {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
-  const parsed = environment.safeParse(given);
+  const parsed = checked.safeParse(given);
   if (!parsed.success) {
     const lines = parsed.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`);
     throw new ConfigError(`These environment variables cannot be used:\n${lines.join('\n')}`);
@@ -164,6 +174,7 @@ export function readConfig(env: NodeJS.ProcessEnv = loadedEnvironment()): Config
       temporal: e.TEMPORAL_PORT,
       temporalUi: e.TEMPORAL_UI_PORT,
       gateway: e.GATEWAY_PORT,
+      metrics: e.METRICS_PORT,
     },
     externalTemporal: e.TEMPORAL_ADDRESS !== undefined,
     temporalCliPath: e.TEMPORAL_CLI_PATH,
@@ -210,6 +221,7 @@ export function readConfig(env: NodeJS.ProcessEnv = loadedEnvironment()): Config
     startDeadlineMs: e.START_DEADLINE_MS,
     limits: { maxOpenCheckouts: e.MAX_OPEN_CHECKOUTS, maxUnitsPerProduct: e.MAX_UNITS_PER_PRODUCT },
     shutdownGraceMs: e.SHUTDOWN_GRACE_MS,
+    kafka: kafkaSettings(e),
   };
 }
 
