@@ -24,7 +24,7 @@ export type EmbeddedBusOptions = Readonly<{
   pollMs?: number;
 }>;
 
-const LEASE_MS = 10_000;
+const LEASE_MS = 5_000;
 const POLL_MS = 500;
 const BATCH_SIZE = 500;
 /** Events in one append: others wait for it. */

@@ -1,0 +1,40 @@
+import type { EventBus } from '../../events/bus/bus.ts';
+import { type BusFixture, BusRun, type OpenFixture, Received } from '../support/bus.ts';
+import { sharesItsEvents } from './bus-contract-consumers.ts';
+import { delivers } from './bus-contract-delivery.ts';
+import { setsFailuresAside } from './bus-contract-failures.ts';
+
+/** What a case of the contract works with. */
+export type Contract = Readonly<{
+  start: () => Readonly<{ fixture: BusFixture; run: BusRun; bus: EventBus; received: Received }>;
+}>;
+
+/** A broker may have to be fetched first. */
+const FIXTURE_LIMIT_MS = 300_000;
+
+/** What every bus promises (events/bus/bus.ts), proved on a real one. */
+export function busContract(name: string, open: OpenFixture): void {
+  describe(`the bus contract on ${name}`, function () {
+    this.timeout(CASE_LIMIT_MS);
+    let fixture: BusFixture;
+    let run: BusRun;
+    before(async function () {
+      this.timeout(FIXTURE_LIMIT_MS);
+      fixture = await open(this);
+    });
+    after(() => fixture?.close()); // not opened where the suite is skipped
+    beforeEach(() => {
+      run = new BusRun(fixture);
+    });
+    afterEach(() => run.close());
+
+    const contract: Contract = {
+      start: () => ({ fixture, run, bus: run.open(), received: new Received(run) }),
+    };
+    delivers(contract);
+    setsFailuresAside(contract);
+    sharesItsEvents(contract);
+  });
+}
+
+const CASE_LIMIT_MS = 60_000;
