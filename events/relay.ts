@@ -158,6 +158,7 @@ class RelayLoop {
 
   #tell(outcome: BatchOutcome): void {
     const { log, metrics, service } = this.#deps;
+    this.activeAt = performance.now();
     metrics?.batch(outcome);
     if (outcome.refused.size === 0) return;
     const subjects = [...outcome.refused].slice(0, 10);
