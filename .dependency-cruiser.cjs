@@ -13,7 +13,7 @@ const rows = [
 ];
 const ours = `^(${rows.map(([from]) => from).join('|')}|prisma|test)/`;
 const apiMayCall =
-  '^activities/(inventory/(administration|stored-answer)|orders/read|payments/(webhook-store|stored-refund))';
+  '^activities/(inventory/(administration|products|stored-answer|users)|orders/read|payments/(webhook-store|stored-refund))';
 const packages = (pathNot) => ({ dependencyTypes: ['core', 'npm', 'npm-dev'], pathNot });
 const values = (path, pathNot = '^$') => ({ path, pathNot, dependencyTypesNot: ['type-only'] });
 const rule = (from, to, comment, name) => ({ name, comment, severity: 'error', from: { path: `^${from}` }, to });

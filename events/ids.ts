@@ -17,6 +17,12 @@ export const movementIdFor = (orderId: string, movement: MovementType, lineNo: n
 /** Guards one ledger row per adjustment request. */
 export const adjustmentIdFor = (caller: string, key: string): string => idOf('/v1/inventory/adjustments', caller, key);
 
+/** Guards the ledger row with which a row of stock begins. */
+export const firstStockIdFor = (stockAggregate: string): string => idOf('first-stock', stockAggregate);
+
+/** The same caller, route and key always name the same request of an administrator. */
+export const requestIdFor = (route: string, caller: string, key: string): string => idOf('request', route, caller, key);
+
 /** The one payment of an order. */
 export const paymentIdFor = (orderId: string): string => idOf('payment', orderId);
 

@@ -162,6 +162,16 @@ create table inventory_reservations (
 create index ix_inventory_reservations_open on inventory_reservations (product_id, variant_id, location_code)
   where state = 'RESERVED';
 
+-- Requests of administrators that made something, under the id of (route, caller, key): a repeated one makes nothing again.
+-- What they were answered is the first event of what they made, so that it is stored once.
+create table administration_requests (
+  id uuid primary key,
+  request_hash char(64) not null,
+  aggregate_type varchar(50) not null,
+  aggregate_id varchar(255) not null,
+  created_at timestamptz not null default now()
+);
+
 -- The service's event store. Kept for rebuilds, so not partitioned: a UNIQUE across partitions is impossible.
 create table outbox (
   id bigint generated always as identity primary key,
