@@ -4,11 +4,23 @@ import type { EventBus } from './bus.ts';
 import { openEmbeddedBus } from './embedded.ts';
 
 /**
- * Opens the bus that the settings choose: the log in `db_event_bus`. Close it when done.
+ * Opens the bus that the settings choose: Kafka where brokers are named, else the log in `db_event_bus`. The database is
+ * needed for both: it has the dead letters. Nobody is asked yet; close it when done.
  *
  * @throws ConfigError saying which variable to set
  */
-export function openBus(config: Config, log: Logger): Promise<EventBus> {
-  const url = databaseUrl(config, 'bus');
-  return Promise.resolve(openEmbeddedBus({ url, poolSize: config.databasePoolSize, log }));
+export async function openBus(config: Config, log: Logger): Promise<EventBus> {
+  const options = { url: databaseUrl(config, 'bus'), poolSize: config.databasePoolSize, log };
+  if (config.kafka === undefined) return openEmbeddedBus(options);
+
+  const { tls, sasl, partitions, replicas, ...kafka } = config.kafka;
+  const { openKafkaBus } = await import('./kafka.ts'); // its client is loaded by whoever uses it, and by nobody else
+  return openKafkaBus({
+    ...options,
+    ...kafka,
+    ...(tls && { tls: {} }),
+    ...(sasl && { sasl }),
+    ...(partitions !== undefined && { partitions }),
+    ...(replicas !== undefined && { replicas }),
+  });
 }
