@@ -77,7 +77,7 @@ export const faultBody = z.discriminatedUnion('kind', [
     retryAfterSeconds: z.int().min(0).max(3_600).optional(),
   }),
   script('key_in_use', ['prepare', 'confirm', 'refund'], {}),
-  script('not_found', ['lookup'], {}),
+  script('not_found', ['lookup', 'list_refunds'], {}),
   script('wrong_amount', ['confirm'], {}),
   script('wrong_currency', ['confirm'], {}),
   script('land_late', ['confirm'], { ms: MS }),

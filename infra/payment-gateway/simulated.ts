@@ -130,8 +130,13 @@ function readCharge(action: string, answer: HttpAnswer, providerId?: string): Ch
   return charge;
 }
 
-/** The refunds that the gateway has under one key, oldest first. */
+/**
+ * The refunds that the gateway has under one key, oldest first.
+ *
+ * @throws GatewayOutage also for a "no": a question that is refused does not say that nothing was given back
+ */
 function readRefunds(action: string, answer: HttpAnswer, asked: AskedRefund): GatewayRefund[] {
+  if (answer.status !== 200) throw outageOf(action, answer);
   return read(action, answer, refundsAnswer, 'list of refunds').items.map((refund) => expected(action, refund, asked));
 }
 
@@ -149,18 +154,24 @@ function expected(action: string, refund: z.infer<typeof refundAnswer>, asked: A
 }
 
 function read<T>(action: string, answer: HttpAnswer, schema: z.ZodType<T>, what: string): T {
-  const { status, body, retryAfterMs } = answer;
+  const { status, body } = answer;
   if (status !== 200 && status !== 201) {
     const code = codeOf(answer);
     if (status >= 400 && status < 500 && code !== undefined && FINAL.has(code)) {
       throw new GatewayRefusal(code, `${action}: refused with ${code}`);
     }
-    throw new GatewayOutage(`${action}: HTTP ${status}${code === undefined ? '' : ` ${code}`}`, { retryAfterMs });
+    throw outageOf(action, answer);
   }
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
   const fields = parsed.error.issues.map(({ path }) => path.join('.') || what);
   throw new GatewayOutage(`${action}: the answer is not a ${what} (${fields.join(', ')})`);
+}
+
+function outageOf(action: string, answer: HttpAnswer): GatewayOutage {
+  const { status, retryAfterMs } = answer;
+  const code = codeOf(answer);
+  return new GatewayOutage(`${action}: HTTP ${status}${code === undefined ? '' : ` ${code}`}`, { retryAfterMs });
 }
 
 /** A code is repeated in messages and logs, so only one that looks like a code is taken. */

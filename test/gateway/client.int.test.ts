@@ -154,6 +154,22 @@ describe('the client of the simulated gateway', function () {
     });
   }
 
+  it('is in doubt when the gateway denies the charge whose earlier refunds it is asked for', async () => {
+    const { orderId, providerId } = await prepared();
+    await client.confirm(orderId, providerId, { method: 'card', token: 'tok_ok' });
+    await calls.script({ route: 'refund', kind: 'drop_after', orderId });
+    await calls.script({ route: 'list_refunds', kind: 'status', status: 500, orderId });
+    await calls.script({ route: 'list_refunds', kind: 'not_found', orderId });
+    const refund = () => client.refund(providerId, `${orderId}:r1`, won(9_000));
+    assert.equal((await outage(refund())).message, 'gateway refunds: HTTP 500 server_error');
+    assert.equal((await outage(refund())).message, 'gateway refunds: HTTP 404 unknown_charge');
+    assert.equal((await outage(refund())).message, 'gateway refund: the connection failed');
+    await calls.script({ route: 'list_refunds', kind: 'not_found', orderId });
+    assert.equal((await outage(refund())).message, 'gateway refunds: HTTP 404 unknown_charge');
+    assert.deepEqual(await refund(), { status: 'succeeded', failureCode: null });
+    assert.equal((await client.lookup(providerId))?.refundedMinor, 9_000);
+  });
+
   it('never shows a token in an error', async () => {
     const { orderId, providerId } = await prepared();
     await calls.script({ route: 'confirm', kind: 'invalid_json', orderId });
