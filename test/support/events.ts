@@ -4,6 +4,7 @@ import type { EventBus } from '../../events/bus/bus.ts';
 import { appendToOutbox, type ShopEvent, shopEvent } from '../../events/outbox.ts';
 import { type StoredEvent, subjectOf } from '../../events/stored-event.ts';
 import type { Databases, SqlTransaction } from '../../infra/databases.ts';
+import { query } from './databases.ts';
 
 /** An event of a row of stock; the location makes the aggregate. */
 export function stockEvent(location: string, version: number, more: Readonly<{ note?: string }> = {}): ShopEvent {
@@ -63,3 +64,14 @@ export function versionsBySubject(events: readonly StoredEvent[]): Record<string
 export const firstOnly = (versions: readonly number[]): number[] => [...new Set(versions)];
 
 export const upTo = (last: number): number[] => Array.from({ length: last }, (_, index) => index + 1);
+
+/** What is in the log of the embedded bus: the versions of each subject, by position. */
+export async function onEmbeddedBus(adminUrl: string): Promise<Record<string, number[]>> {
+  const rows = await query<{ subject: string; version: number }>(
+    adminUrl,
+    'select subject, aggregate_version::int as version from event_log order by position',
+  );
+  const versions: Record<string, number[]> = {};
+  for (const { subject, version } of rows) (versions[subject] ??= []).push(version);
+  return versions;
+}
