@@ -31,6 +31,8 @@ const REQUEST_LIMIT_MS = 10_000;
 const MEMBER_REQUEST_LIMIT_MS = REBALANCE_TIMEOUT_MS + 5_000;
 const STORE_LIMIT_MS = 5_000;
 const RETRY_PAUSE_MS = 250;
+/** A cluster that has just started takes a second or two to find out who coordinates a group. */
+const READER_RETRIES = 8;
 
 /** For topics and offsets. */
 export const openAdmin = (connection: KafkaConnection): Admin => guarded(new Admin(baseOptions(connection)));
@@ -54,7 +56,7 @@ export const openProducer = (connection: KafkaConnection): TextProducer =>
 
 /** Reads records and offsets for a group without being one of its members. */
 export const openReader = (connection: KafkaConnection, groupId: string): Consumer =>
-  guarded(new Consumer({ ...baseOptions(connection), groupId, retries: 2 }));
+  guarded(new Consumer({ ...baseOptions(connection), groupId, retries: READER_RETRIES }));
 
 /**
  * Takes part in a group. It never tries again by itself: this client would repeat a commit that the group refused, in
@@ -79,6 +81,28 @@ export const isKafkaError = (error: unknown, ...ids: readonly string[]): boolean
 
 /** True when the group goes on without this member, or is sharing out again. */
 export const mustRejoin = (error: unknown): boolean => says(error, 'needsRejoin', true);
+
+/**
+ * What went wrong, in one line. The client's own errors hold every attempt with its stack and the broker's whole answer:
+ * in an outage that is a page of log every second.
+ */
+export function briefly(error: unknown): unknown {
+  const lines = new Set(leaves(error).map(({ message }) => message));
+  return error instanceof GenericError || error instanceof MultipleErrors
+    ? new KafkaError(`Kafka: ${[...lines].join(' · ')}`)
+    : error;
+}
+
+export class KafkaError extends Error {
+  override readonly name = 'KafkaError';
+}
+
+const leaves = (error: unknown): Error[] =>
+  error instanceof AggregateError && error.errors.length > 0
+    ? error.errors.flatMap(leaves)
+    : error instanceof Error
+      ? [error]
+      : [];
 
 function says(error: unknown, property: string, value: unknown): boolean {
   if (error instanceof GenericError) return error.findBy(property, value) !== null;

@@ -1,5 +1,5 @@
 import { type StoredEvent, subjectOf } from '../stored-event.ts';
-import { isKafkaError, type KafkaConnection, openProducer, type TextProducer } from './kafka-connection.ts';
+import { briefly, isKafkaError, type KafkaConnection, openProducer, type TextProducer } from './kafka-connection.ts';
 import { recordOf, type TextRecord } from './kafka-records.ts';
 import type { Topics } from './kafka-topics.ts';
 
@@ -62,10 +62,10 @@ export function openPublisher(
     try {
       await send(allowed.map(({ record }) => record));
     } catch (error) {
-      if (!isKafkaError(error, ...REFUSALS)) throw error;
+      if (!isKafkaError(error, ...REFUSALS)) throw briefly(error);
       if (allowed.length === 1) {
         failed.add(subjectOf(first.event));
-        onRefused(error, subjectOf(first.event));
+        onRefused(briefly(error), subjectOf(first.event));
         return;
       }
       const half = Math.ceil(allowed.length / 2);

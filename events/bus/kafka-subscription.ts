@@ -7,7 +7,7 @@ import type { Databases } from '../../infra/databases.ts';
 import type { HandleEvents, SubscribeOptions, Subscription } from './bus.ts';
 import { ATTEMPTS, type Consumer, openConsumer } from './consume.ts';
 import type { Delivery } from './dead-letters.ts';
-import { isKafkaError, type KafkaConnection } from './kafka-connection.ts';
+import { briefly, isKafkaError, type KafkaConnection } from './kafka-connection.ts';
 import { joinGroup, type Member, type MemberOptions, type Owned } from './kafka-member.ts';
 import { deliveryOf } from './kafka-records.ts';
 
@@ -33,11 +33,13 @@ const FETCH_WAIT_OF_MANY_MS = 50;
 const PARTITION_BYTES = 256 * 1024;
 const FETCH_BYTES = 4 * 1024 * 1024;
 const PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 5_000;
+const FIRST_JOIN_LIMIT_MS = 30_000;
 
 /**
  * Takes part in a group until it is stopped. What was handled is committed afterwards, so that a crash delivers again.
  *
- * @throws when Kafka cannot be reached at the beginning. Later it is joined again until it can
+ * @throws when Kafka cannot be reached for 30 s at the beginning. Later the group is joined again until it can
  */
 export async function subscribeKafka(subscriber: KafkaSubscriber): Promise<Subscription> {
   const { bus, group, handle, options } = subscriber;
@@ -58,15 +60,22 @@ export async function subscribeKafka(subscriber: KafkaSubscriber): Promise<Subsc
   };
 }
 
-/** Subscribed means: its partitions are shared out, so that `latest` is now and not some time later. */
+/**
+ * Subscribed means: its partitions are shared out, so that `latest` is now and not some time later. A cluster that has
+ * just started needs a while to find out who coordinates the group.
+ */
 async function firstStay(subscriber: KafkaSubscriber): Promise<Member> {
-  const member = await join(subscriber);
-  try {
-    await member.partitions();
-    return member;
-  } catch (error) {
-    await member.leave();
-    throw error;
+  for (const deadline = Date.now() + FIRST_JOIN_LIMIT_MS; ; await sleep(PAUSE_MS)) {
+    let member: Member | undefined;
+    try {
+      member = await join(subscriber);
+      await member.partitions();
+      return member;
+    } catch (error) {
+      await member?.leave();
+      if (Date.now() > deadline) throw briefly(error);
+      subscriber.options.onError(briefly(error));
+    }
   }
 }
 
@@ -76,19 +85,24 @@ const join = ({ connection, member, options: { from = 'earliest' } }: KafkaSubsc
 async function run(subscriber: KafkaSubscriber, consumer: Consumer, first: Member, stopping: AbortSignal) {
   const { onError } = subscriber.options;
   let member: Member | undefined = first;
+  let pauseMs = PAUSE_MS;
   while (!stopping.aborted) {
     try {
-      member ??= await join(subscriber);
+      if (member === undefined) {
+        member = await join(subscriber);
+        pauseMs = PAUSE_MS;
+      }
       await handOn(subscriber, consumer, member, stopping);
     } catch (error) {
       if (isKafkaError(error, 'OFFSET_OUT_OF_RANGE')) {
         await member?.leave();
         throw new Error(lostEvents(subscriber.group), { cause: error });
       }
-      onError(error);
+      onError(briefly(error));
       await member?.leave();
       member = undefined;
-      await pause(stopping);
+      await pause(pauseMs, stopping);
+      pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
     }
   }
   await member?.leave();
@@ -111,7 +125,7 @@ async function handOn(subscriber: KafkaSubscriber, consumer: Consumer, member: M
       } catch (error) {
         if (error instanceof StayOver) throw error.cause;
         onError(error);
-        await pause(stopping);
+        await pause(PAUSE_MS, stopping);
         break; // no offset has moved, so the rest of what was fetched is fetched again, in order
       }
     }
@@ -196,9 +210,9 @@ function entriesOf(answer: FetchResponse, owned: Owned, topicId: string): Entry[
   });
 }
 
-async function pause(stopping: AbortSignal): Promise<void> {
+async function pause(ms: number, stopping: AbortSignal): Promise<void> {
   try {
-    await sleep(PAUSE_MS, undefined, { signal: stopping });
+    await sleep(ms, undefined, { signal: stopping });
   } catch (error) {
     if (!stopping.aborted) throw error;
   }

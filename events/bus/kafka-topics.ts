@@ -1,6 +1,6 @@
 import { type Admin, GenericError } from '@platformatic/kafka';
 
-import { isKafkaError, type KafkaConnection, openAdmin } from './kafka-connection.ts';
+import { briefly, isKafkaError, type KafkaConnection, openAdmin } from './kafka-connection.ts';
 
 /** One topic per service (data model, Events). */
 const TOPIC_OF: ReadonlyMap<string, string> = new Map([
@@ -22,7 +22,7 @@ export type TopicOptions = Readonly<{
 
 export type Topics = Readonly<{
   names: readonly string[];
-  /** The group's name on Kafka. */
+  /** The group's name on Kafka, whose client takes no blanks. */
   groupId: (group: string) => string;
   /** undefined for a source that has no topic. */
   topicOf: (source: string) => string | undefined;
@@ -45,7 +45,7 @@ export function openTopics(connection: KafkaConnection, options: TopicOptions = 
   let ensured: Promise<void> | undefined;
   return {
     names,
-    groupId: (group) => `${prefix}commerce-saga.${group}`,
+    groupId: (group) => `${prefix}commerce-saga.${encodeURIComponent(group)}`,
     topicOf: (source) => {
       const topic = TOPIC_OF.get(source);
       return topic && prefix + topic;
@@ -53,7 +53,7 @@ export function openTopics(connection: KafkaConnection, options: TopicOptions = 
     ensure() {
       ensured ??= ensureTopics(connection, names, options).catch((error: unknown) => {
         ensured = undefined; // the next one asks again
-        throw error;
+        throw briefly(error);
       });
       return ensured;
     },
