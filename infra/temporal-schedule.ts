@@ -26,6 +26,9 @@ export type WantedSchedule = Readonly<{
 /** Starts that were missed for longer are dropped: the next one does the same work. Milliseconds. */
 const CATCH_UP_MS = 60_000;
 
+/** `correct: false`: one that is there is left as it is. */
+export type EnsureOptions = Readonly<{ correct?: boolean }>;
+
 /**
  * Makes the Schedule, or corrects one that differs; who paused it has paused it. Repeat-safe, also for several workers
  * that start at once. A server that refuses Schedules is named in the log with what to do, and false is returned.
@@ -36,6 +39,7 @@ export async function ensureSchedule(
   { client }: Pick<TemporalClient, 'client'>,
   wanted: WantedSchedule,
   log: Logger,
+  { correct = true }: EnsureOptions = {},
 ): Promise<boolean> {
   const { scheduleId } = wanted;
   try {
@@ -43,7 +47,7 @@ export async function ensureSchedule(
       await client.schedule.create({ scheduleId, ...optionsOf(wanted) });
     } catch (error) {
       if (!(error instanceof ScheduleAlreadyRunning)) throw error;
-      await correct(client.schedule.getHandle(scheduleId), wanted);
+      if (correct) await becomeAsWanted(client.schedule.getHandle(scheduleId), wanted);
     }
     return true;
   } catch (error) {
@@ -60,7 +64,7 @@ export async function ensureSchedule(
 /** gRPC's UNIMPLEMENTED and PERMISSION_DENIED. */
 const NOT_OURS_TO_MAKE: readonly number[] = [12, 7];
 
-async function correct(handle: ScheduleHandle, wanted: WantedSchedule): Promise<void> {
+async function becomeAsWanted(handle: ScheduleHandle, wanted: WantedSchedule): Promise<void> {
   if (isAsWanted(await handle.describe(), wanted)) return;
   await handle.update(({ state }) => ({ ...optionsOf(wanted), state }));
 }

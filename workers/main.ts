@@ -6,13 +6,13 @@ import { type Config, databaseUrl } from '../infra/config.ts';
 import type { Logger } from '../infra/log.ts';
 import { openPaymentGateway } from '../infra/payment-gateway/providers.ts';
 import { type Running, runProcess } from '../infra/process.ts';
-import { ensureSearchAttributes, openTemporal, temporalSettings } from '../infra/temporal.ts';
-import { ensureSchedule } from '../infra/temporal-schedule.ts';
+import { openTemporal, temporalSettings } from '../infra/temporal.ts';
 import { SEARCH_ATTRIBUTES } from '../workflows/contract.ts';
 import { openCheckoutWorker } from './checkout-worker.ts';
 import { openInventoryWorker } from './inventory-worker.ts';
 import { openOrderWorker } from './order-worker.ts';
 import { openPaymentWorker } from './payment-worker.ts';
+import { keepTemporalPrepared } from './prepare-temporal.ts';
 import { reconcileSchedule } from './reconcile-schedule.ts';
 import { runtimeOptions } from './runtime-log.ts';
 import type { OpenWorker, WorkerContext } from './temporal-worker.ts';
@@ -61,7 +61,7 @@ async function openWorkers(config: Config, log: Logger, names: readonly WorkerNa
   Runtime.install(runtimeOptions(log));
   const { connectionOptions, namespace } = temporalSettings();
   const connection = await pRetry(() => NativeConnection.connect(connectionOptions), { retries: CONNECT_RETRIES });
-  if (names.includes('checkout-worker')) await prepareTemporal(config, log);
+  const prepared = names.includes('checkout-worker') ? await prepareTemporal(config, log) : undefined;
 
   const opened = await Promise.all(names.map((name) => WORKERS[name]({ config, connection, namespace, log })));
   const finished = Promise.all(opened.map(({ worker }) => worker.run()));
@@ -72,7 +72,7 @@ async function openWorkers(config: Config, log: Logger, names: readonly WorkerNa
   return {
     async close() {
       for (const { worker } of opened) worker.shutdown();
-      await finished;
+      await Promise.all([finished, prepared?.close()]);
       await Promise.all(opened.map(({ close }) => close()));
       await connection.close();
       await Runtime.instance().shutdown();
@@ -80,13 +80,15 @@ async function openWorkers(config: Config, log: Logger, names: readonly WorkerNa
   };
 }
 
-/** Search attributes and the reconciler's Schedule. Neither does harm when several workers start at once. */
-async function prepareTemporal(config: Config, log: Logger): Promise<void> {
+/** Search attributes and the reconciler's Schedule, from now on. */
+async function prepareTemporal(config: Config, log: Logger): Promise<Running> {
   const temporal = openTemporal();
-  try {
-    await ensureSearchAttributes(temporal, Object.values(SEARCH_ATTRIBUTES), log);
-    await ensureSchedule(temporal, reconcileSchedule(config), log);
-  } finally {
-    await temporal.connection.close();
-  }
+  const attributes = Object.values(SEARCH_ATTRIBUTES);
+  const keeper = await keepTemporalPrepared(temporal, { attributes, schedule: reconcileSchedule(config), log });
+  return {
+    async close() {
+      await keeper.stop();
+      await temporal.connection.close();
+    },
+  };
 }
