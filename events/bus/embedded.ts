@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 
-import { isDatabaseOutage, sqlStateOf } from '../../infra/database-outage.ts';
+import { sqlStateOf } from '../../infra/database-outage.ts';
 import { type Databases, openBus } from '../../infra/databases.ts';
 import type { Logger } from '../../infra/log.ts';
 import { type StoredEvent, subjectOf } from '../stored-event.ts';
@@ -32,6 +32,7 @@ const APPENDED_AT_ONCE = 1_000;
 /** The length of its column. */
 const LONGEST_HOLDER = 100;
 const MONTHS_INTERVAL_MS = 3_600_000;
+const MONTHS_RETRY_MS = 60_000;
 
 /** The bus that needs nothing but PostgreSQL: a log in `db_event_bus`, read by position, one consumer per group at a time. */
 export function openEmbeddedBus({
@@ -127,7 +128,7 @@ async function append(bus: Databases['bus'], events: readonly StoredEvent[], ref
 /** Data that do not fit a column, or break a rule of the table. Anything else may be otherwise next time. */
 const isRefusal = (error: unknown): boolean => /^2[23]/.test(sqlStateOf(error) ?? '');
 
-/** Partitions are a matter of upkeep: without them the default one takes the events, so a failure only costs order. */
+/** Upkeep: without a partition of its month an event goes to the default one, so a failure may wait. */
 function monthsKeeper(bus: Databases['bus'], log: Logger): () => Promise<void> {
   let next = 0;
   return async () => {
@@ -136,8 +137,8 @@ function monthsKeeper(bus: Databases['bus'], log: Logger): () => Promise<void> {
     try {
       await prepareMonths(bus);
     } catch (error) {
-      if (isDatabaseOutage(error)) next = 0;
-      log.warn({ err: error }, 'the partitions of the event log were not made');
+      next = performance.now() + MONTHS_RETRY_MS;
+      log.warn({ err: error }, 'the partitions of the event log were not made: trying again in a minute');
     }
   };
 }

@@ -56,8 +56,9 @@ create trigger trg_event_log_wake_up after insert on event_log for each statemen
 
 -- Makes the partition of a month (of UTC); repeating it does nothing. It runs as the owner, because the service owns
 -- nothing. Call it before the month begins: a month with rows in the default partition stays there, for good.
+-- It gives up soon: while it waits for a slow transaction, everybody else waits behind it.
 create function create_event_log_month(month date) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
   first date := date_trunc('month', month::timestamp);
   since timestamptz := first::timestamp at time zone 'utc';
