@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 
 import type { PaymentChoice } from '../../domain/checkout.ts';
 import type { Money } from '../../domain/money.ts';
-import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
+import { checkoutWorkflowId, refundWorkflowId } from '../../domain/workflow-ids.ts';
 import { orderIdFor } from '../../events/ids.ts';
 import { audit, type Audited } from '../../infra/audit/audit.ts';
 import { temporalWorkflows } from '../../infra/audit/workflows.ts';
@@ -28,8 +28,8 @@ export const SHORT_LIMITS = {
 
 const LEDGER_LIMIT_MS = 20_000;
 const RECHECK_AFTER_MS = 1_000;
-/** The longest that any of these checkouts may need once nothing holds it up. */
-const END_LIMIT_MS = 150_000;
+/** The longest that any of these workflows may need once nothing holds it up. */
+const END_LIMIT_MS = 100_000;
 
 export const CARD: PaymentChoice = { method: 'card', token: 'tok_ok' };
 export const BANK: PaymentChoice = { method: 'bank_transfer' };
@@ -98,11 +98,14 @@ export function moneyOf(system: TestSystem) {
     authorize: (orderId: string, outcome: 'approve' | 'decline') => outside(orderId, 'authorize', { outcome }),
     expire: (orderId: string) => outside(orderId, 'expire', {}),
     /** The result of its checkout, within a bounded time. */
-    ended: (orderId: string): Promise<EndOfCheckout> =>
+    ended: (orderId: string): Promise<EndOfWorkflow> =>
       within(
         `checkout of order ${orderId} ends`,
         system.temporal.workflow.getHandle(checkoutWorkflowId(orderId)).result(),
       ),
+    /** The same of a refund. */
+    refundEnded: (refundId: string): Promise<EndOfWorkflow> =>
+      within(`refund ${refundId} ends`, system.temporal.workflow.getHandle(refundWorkflowId(refundId)).result()),
     /** Waits for a state of the order as its shopper sees it. */
     async untilOrder(orderId: string, status: string): Promise<void> {
       await eventually(`order ${orderId} is ${status}`, async () => {
@@ -147,7 +150,7 @@ export function moneyOf(system: TestSystem) {
   };
 }
 
-export type EndOfCheckout = Readonly<{ status: string; code?: string }>;
+export type EndOfWorkflow = Readonly<{ status: string; code?: string }>;
 
 /** How an order stands in all books: one object that tests compare. Undefined where a service never heard of it. */
 export async function outcomeOf(system: TestSystem, orderId: string) {
