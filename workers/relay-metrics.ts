@@ -39,26 +39,28 @@ export function relayMetrics(
     ...{ name: 'outbox_relay_failures_total', registers, labelNames },
     help: 'Times that the database or the bus did not answer.',
   });
-  const unpublished = new Gauge({
-    ...{ name: 'outbox_unpublished', registers, labelNames },
+  const unpublished: Gauge = new Gauge({
+    ...{ name: 'outbox_unpublished', registers, labelNames, collect: () => measure() },
     help: 'Events in the outbox that are not marked as published.',
   });
-  new Gauge({
-    ...{ name: 'outbox_lag_seconds', registers, labelNames },
+  const lagSeconds: Gauge = new Gauge({
+    ...{ name: 'outbox_lag_seconds', registers, labelNames, collect: () => measure() },
     help: 'Age of the oldest event that is not marked as published, 0 when there is none.',
-    async collect() {
-      await Promise.all(
-        Object.entries(lags).map(async ([service, read]) => {
-          const lag = await readInTime(read).catch((error: unknown) => {
-            log.warn({ service, err: error }, 'the outbox could not be measured');
-            return { unpublished: NaN, lagSeconds: NaN };
-          });
-          unpublished.set({ service }, lag.unpublished);
-          this.set({ service }, lag.lagSeconds);
-        }),
-      );
-    },
   });
+  let measuring: Promise<void> | undefined;
+  const measure = (): Promise<void> => (measuring ??= measureAll().finally(() => (measuring = undefined)));
+  const measureAll = async (): Promise<void> => {
+    await Promise.all(
+      Object.entries(lags).map(async ([service, read]) => {
+        const lag = await readInTime(read).catch((error: unknown) => {
+          log.warn({ service, err: error }, 'the outbox could not be measured');
+          return { unpublished: NaN, lagSeconds: NaN };
+        });
+        unpublished.set({ service }, lag.unpublished);
+        lagSeconds.set({ service }, lag.lagSeconds);
+      }),
+    );
+  };
   for (const service of Object.keys(lags)) {
     for (const counter of [published, fenced, refused, failures]) counter.inc({ service }, 0); // there from the start
   }
