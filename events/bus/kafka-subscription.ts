@@ -116,18 +116,19 @@ async function handOn(subscriber: KafkaSubscriber, consumer: Consumer, member: M
   const { batchSize = BATCH_SIZE, onError } = subscriber.options;
   while (!stopping.aborted) {
     await consumer.redrive();
-    const entries = await fetchEntries(member, await member.partitions());
-    for (let at = 0; at < entries.length && !stopping.aborted; at += batchSize) {
-      // Of partitions that were lost while an earlier batch was in hand nothing more is handled.
-      const batch = entries.slice(at, at + batchSize).filter(({ owned }) => member.owns(owned));
+    let rest = await fetchEntries(member, await member.partitions());
+    while (rest.length > 0 && !stopping.aborted) {
+      await member.partitions(); // while it is being shared out, nobody knows what is ours
+      rest = rest.filter(({ owned }) => member.owns(owned));
       try {
-        await handle(consumer, member, batch);
+        await handle(consumer, member, rest.slice(0, batchSize));
       } catch (error) {
         if (error instanceof StayOver) throw error.cause;
         onError(error);
         await pause(PAUSE_MS, stopping);
         break; // no offset has moved, so the rest of what was fetched is fetched again, in order
       }
+      rest = rest.slice(batchSize);
     }
   }
 }
