@@ -13,9 +13,11 @@ import { requestLimit } from './limits.ts';
 import { orderRoutes } from './orders.ts';
 import { webhookRoutes } from './payment-webhooks.ts';
 import { notFound, problems } from './problem.ts';
+import { productAdminRoutes } from './product-admin.ts';
 import { refundRoutes } from './refunds.ts';
 import { requestLog } from './request-log.ts';
 import { resolveRoutes } from './resolve.ts';
+import { userRoutes } from './users.ts';
 
 const EXPOSED_HEADERS = [
   'ETag',
@@ -41,7 +43,8 @@ export function createApp(deps: ApiDeps): Express {
   }
   app.use(healthRoutes(deps), webhookRoutes(deps));
   app.use(identify(verify), requestLimit(config.rateLimitPerMinute), refuseBadTokens);
-  app.use(checkoutRoutes(deps), orderRoutes(deps), refundRoutes(deps), catalogueRoutes(deps), inventoryRoutes(deps));
+  app.use(checkoutRoutes(deps), orderRoutes(deps), refundRoutes(deps));
+  app.use(productAdminRoutes(deps), catalogueRoutes(deps), inventoryRoutes(deps), userRoutes(deps));
   app.use(attentionRoutes(deps), resolveRoutes(deps));
   app.use(notFound, problems(log));
   return app;

@@ -29,14 +29,14 @@ export function catalogueRoutes({ databases: { platform } }: ApiDeps): Router {
       const next = page.lastId === null ? null : Buffer.from(page.lastId).toString('base64url');
       res.set('Cache-Control', 'no-cache').json({ items: page.items, next, viewLagMs: 0 });
     })
-    .all('/v1/products', notAllowed('GET, HEAD'))
+    .all('/v1/products', notAllowed('GET, HEAD, POST'))
     .get('/v1/products/:productId', async (req, res) => {
       const id = databaseId.safeParse(req.params.productId);
       const product = id.success ? await within(READ_LIMIT_MS, findProduct(platform, id.data)) : undefined;
       if (product === undefined) throw new CheckoutError('NOT_FOUND', 'there is no such product');
       res.set('Cache-Control', 'no-cache').json(product);
     })
-    .all('/v1/products/:productId', notAllowed('GET, HEAD'));
+    .all('/v1/products/:productId', notAllowed('GET, HEAD, PATCH'));
 }
 
 /** A cursor is the last id of the page before; it is opaque so that it may become something else. */

@@ -63,6 +63,19 @@ export function idempotencyKeyOf(req: Request): string {
 const unquoted = (value: string): string | undefined =>
   /^"(?:[^"\\]|\\["\\])*"$/.test(value) ? value.slice(1, -1).replace(/\\(["\\])/g, '$1') : undefined;
 
+/**
+ * The versions in `If-Match`, or null where any will do. What is no version of ours matches none, as RFC 9110 asks for a
+ * weak tag, too.
+ */
+export function expectedVersionsOf(req: Request): readonly number[] | null {
+  const header = req.get('if-match');
+  if (header === undefined || header.trim() === '*') return null;
+  return header.split(',').flatMap((tag) => {
+    const version = /^"(\d{1,15})"$/.exec(tag.trim())?.[1];
+    return version === undefined ? [] : [Number(version)];
+  });
+}
+
 /** What the caller wants to wait for: the placed order (default), the start, or the end for some seconds. */
 export type Preference = 'placed' | 'respond-async' | Readonly<{ waitSeconds: number }>;
 

@@ -1,6 +1,6 @@
 import { isRefusal, type Refusal } from '../../domain/errors.ts';
 import { adjustmentIdFor, stockAggregateId } from '../../events/ids.ts';
-import { appendToOutbox, shopEvent } from '../../events/outbox.ts';
+import { appendToOutbox, type ShopEvent, shopEvent } from '../../events/outbox.ts';
 import type { Databases, SqlTransaction } from '../../infra/databases.ts';
 import { throwRefusal } from '../refusals.ts';
 import { lockStock, type StockRow } from './stock.ts';
@@ -74,32 +74,65 @@ async function adjust(tx: SqlTransaction, adjustmentId: string, input: Adjustmen
   const version = stock.version + 1;
   const { quantityChange } = input;
   const answer = { adjustmentId, productId, variantId, locationCode, quantityChange, available, reserved, version };
-  await saveAdjustment(tx, stock, input, answer);
+  const adjustment = { ...input, before: stock, answer };
+  await saveAdjustments(tx, [adjustment]);
+  await appendToOutbox(tx, [adjustedEvent(adjustment)]);
   return { ...answer, replayed: false };
 }
 
 /** The columns are 32 bits wide, that of the total too. */
 const MAX_QUANTITY = 2_147_483_647;
 
-async function saveAdjustment(
-  tx: SqlTransaction,
-  before: StockRow,
-  { reason, caller, requestHash }: Adjustment,
-  answer: Omit<Adjusted, 'replayed'>,
-): Promise<void> {
-  const { productId, variantId, locationCode, quantityChange, available, reserved, version, adjustmentId } = answer;
-  const aggregate = stockAggregateId(productId, variantId, locationCode);
+/** A correction that is decided: the stock before it, and what its request is answered. */
+export type DecidedAdjustment = Readonly<{
+  before: StockRow;
+  answer: Omit<Adjusted, 'replayed'>;
+  reason: string;
+  caller: string;
+  requestHash: string;
+}>;
+
+/** One insert into the ledger and one update of the snapshots, however many rows of stock are corrected. */
+export async function saveAdjustments(tx: SqlTransaction, adjustments: readonly DecidedAdjustment[]): Promise<void> {
+  const rows = JSON.stringify(adjustments.map(ledgerRow));
   await tx.$executeRaw`
     insert into inventory_events (event_type, aggregate_id, aggregate_version, product_id, variant_id, location_code,
       quantity_change, quantity_before, quantity_after, change_reason, reference_type, reference_id, event_data,
       correlation_id)
-    values ('ADJUSTED', ${aggregate}, ${version}, ${productId}::bigint, ${variantId}::bigint, ${locationCode},
-      ${quantityChange}, ${before.available}, ${available}, ${reason}, 'ADJUSTMENT', ${`user:${caller}`},
-      ${JSON.stringify({ requestHash, answer })}::jsonb, ${adjustmentId}::uuid)`;
+    select 'ADJUSTED', aggregate, version, product, variant, location, change, before, after, reason, 'ADJUSTMENT',
+      reference, data, correlation
+    from jsonb_to_recordset(${rows}::jsonb) as a(id bigint, aggregate text, version bigint, product bigint,
+      variant bigint, location text, change integer, before integer, after integer, reason text, reference text,
+      data jsonb, correlation uuid)
+    order by id`;
   await tx.$executeRaw`
-    update inventory_snapshots set available_quantity = ${available}, version = ${version}, last_updated_at = now()
-    where id = ${before.id}::bigint`;
-  const event = shopEvent('InventoryAdjusted', aggregate, version, adjustmentId, {
+    update inventory_snapshots s
+    set available_quantity = a.after, version = a.version, last_updated_at = now()
+    from jsonb_to_recordset(${rows}::jsonb) as a(id bigint, version bigint, after integer)
+    where s.id = a.id`;
+}
+
+const ledgerRow = ({ before, answer, reason, caller, requestHash }: DecidedAdjustment) => ({
+  id: before.id,
+  aggregate: stockAggregateId(answer.productId, answer.variantId, answer.locationCode),
+  version: answer.version,
+  product: answer.productId,
+  variant: answer.variantId,
+  location: answer.locationCode,
+  change: answer.quantityChange,
+  before: before.available,
+  after: answer.available,
+  reason,
+  reference: `user:${caller}`,
+  data: { requestHash, answer },
+  correlation: answer.adjustmentId,
+});
+
+/** What a correction tells the views. */
+export function adjustedEvent({ before, answer, reason }: DecidedAdjustment): ShopEvent {
+  const { productId, variantId, locationCode, quantityChange, available, reserved, version, adjustmentId } = answer;
+  const aggregate = stockAggregateId(productId, variantId, locationCode);
+  return shopEvent('InventoryAdjusted', aggregate, version, adjustmentId, {
     productId,
     variantId,
     locationCode,
@@ -111,5 +144,4 @@ async function saveAdjustment(
     reason,
     orderId: null,
   });
-  await appendToOutbox(tx, [event]);
 }
