@@ -100,6 +100,7 @@ async function endpointsOf(system: System, startedAt: Date): Promise<Omit<Endpoi
     ...(ui === undefined ? {} : { temporalUi: ui }),
     namespace,
     ...(found.gatewayUrl === undefined ? {} : { gateway: found.gatewayUrl }),
+    metrics: wanted(found.metricsUrl),
     databases: {
       platform: wanted(platform),
       order: wanted(order),
@@ -123,7 +124,7 @@ function stopOnSignals(system: System, { say }: Terminal): void {
   const stop = (signal: string) => {
     if (firstAt === undefined) {
       firstAt = Date.now();
-      say(`${signal}: stopping API, workers, gateway, Temporal, PostgreSQL. Once more ends them at once.`);
+      say(`${signal}: stopping API, workers, events, gateway, Temporal, PostgreSQL. Once more ends them at once.`);
       void stopAndExit(system, say);
     } else if (Date.now() - firstAt > SAME_SIGNAL_MS) {
       system.kill();

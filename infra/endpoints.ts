@@ -19,6 +19,8 @@ const endpointsSchema = z.object({
   namespace: z.string(),
   /** The simulated payment gateway; absent with another provider. */
   gateway: z.string().optional(),
+  /** Of the relays, for Prometheus. */
+  metrics: z.string().optional(),
   /** Of the service roles: no superuser's. A database that is not used by this system is absent. */
   databases: z.object({
     platform: z.string(),

@@ -96,6 +96,7 @@ export async function checkPorts(config: Config, running: Endpoints | undefined)
   const ports = [
     ['API', 'PORT', config.ports.api, DEFAULT_PORTS.api],
     ['gateway', 'GATEWAY_PORT', config.ports.gateway, DEFAULT_PORTS.gateway],
+    ['metrics', 'METRICS_PORT', config.ports.metrics, DEFAULT_PORTS.metrics],
     ['Temporal', 'TEMPORAL_PORT', config.ports.temporal, 7233],
     ['Temporal Web', 'TEMPORAL_UI_PORT', config.ports.temporalUi, 8233],
     ['PostgreSQL', 'POSTGRES_PORT', config.ports.postgres, 54_329],

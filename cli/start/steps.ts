@@ -1,7 +1,7 @@
 import type { ListrTask } from 'listr2';
 
 import type { Config } from '../../infra/config.ts';
-import { startApi, startGateway, startWorkers } from '../../infra/embedded/supervisor/apps.ts';
+import { startApi, startEvents, startGateway, startWorkers } from '../../infra/embedded/supervisor/apps.ts';
 import { externalDatabases } from '../../infra/embedded/supervisor/environment.ts';
 import {
   checkExternalTemporal,
@@ -36,6 +36,7 @@ export function startTasks(system: System, options: Readonly<{ seed: boolean }>)
         return 'checkout, inventory, orders, payments';
       },
     },
+    { title: 'Events', run: async () => `relays of 3 outboxes, ${await startEvents(system)}` },
     { title: 'API', run: () => startApi(system) },
   ];
   return [

@@ -22,12 +22,13 @@ type Circumstances = Readonly<{
 
 /** Everything a person needs to go on, as text: where the parts are, the tokens, and two commands to paste. */
 export function summary(endpoints: Omit<Endpoints, 'pids'>, { dataDir, seconds, empty }: Circumstances): string {
-  const { api, temporalUi, temporalAddress, gateway, databases, tokens } = endpoints;
+  const { api, temporalUi, temporalAddress, gateway, metrics, databases, tokens } = endpoints;
   const rows: [string, string][] = [
     ['API', api],
     ['Temporal Web', temporalUi ?? '(not known: set TEMPORAL_UI_URL)'],
     ['Temporal', `${temporalAddress} (namespace ${endpoints.namespace})`],
     ['Payment gateway', gateway ?? '(the provider of PAYMENT_PROVIDER)'],
+    ...(metrics === undefined ? [] : [['Metrics', metrics] satisfies [string, string]]),
     ['PostgreSQL', withoutPassword(databases.platform)],
     ['Logs', join(dataDir, 'logs')],
     ['Data', `${dataDir} (URLs and tokens for programs: endpoints.json)`],

@@ -16,7 +16,9 @@ import { runEntry } from '../support/commands.ts';
 
 const START_LIMIT_MS = 120_000;
 const BACK_LIMIT_MS = 60_000;
-const FREE_PORTS = { PORT: '0', GATEWAY_PORT: '0', TEMPORAL_PORT: '0', TEMPORAL_UI_PORT: '0', POSTGRES_PORT: '0' };
+const FREE_PORTS = {
+  ...{ PORT: '0', GATEWAY_PORT: '0', TEMPORAL_PORT: '0', TEMPORAL_UI_PORT: '0', POSTGRES_PORT: '0', METRICS_PORT: '0' },
+};
 
 type Start = Readonly<{ process: ChildProcess; output: () => string; exit: Promise<number | null> }>;
 
@@ -77,11 +79,13 @@ describe('npm start', function () {
     });
 
     it('says where everything is, in a file that only its owner can read', async () => {
-      const { api, gateway, pids } = readEndpoints(folder);
+      const { api, gateway, metrics = '', pids } = readEndpoints(folder);
       assert.equal(statSync(join(folder, 'endpoints.json')).mode & 0o777, 0o600);
       assert.equal((await fetch(`${api}/readyz`)).status, 200);
       assert.equal((await fetch(`${gateway}/healthz`)).status, 200);
-      assert.deepEqual(Object.keys(pids).sort(), ['api', 'gateway', 'postgres', 'supervisor', 'temporal', 'workers']);
+      assert.match(await (await fetch(metrics)).text(), /^outbox_unpublished\{service="order"\} \d+$/m);
+      const parts = ['api', 'events', 'gateway', 'postgres', 'supervisor', 'temporal', 'workers'];
+      assert.deepEqual(Object.keys(pids).sort(), parts);
       for (const [name, pid] of Object.entries(pids)) assert.ok(identify(pid), `${name} does not run`);
     });
 
@@ -96,6 +100,18 @@ describe('npm start', function () {
       });
       assert.equal(order.orderId, placed.orderId);
       assert.doesNotMatch(begun.output(), /not polling/); // the SDK's remark on workers that do one thing only
+    });
+
+    it('hands the events of that order to the bus', async () => {
+      const client = new Client({ connectionString: readEndpoints(folder).databases.bus });
+      await client.connect();
+      try {
+        const of = (type: string) => client.query('select 1 from event_log where type = $1', [type]);
+        for (const type of ['InventoryReserved', 'OrderCreated', 'PaymentCompleted', 'OrderPaid', 'InventoryCommitted'])
+          await until(`${type} on the bus`, async () => (await of(type)).rowCount !== 0);
+      } finally {
+        await client.end();
+      }
     });
 
     it("hears of money by the gateway's webhooks, signed with a secret that only its owner can read", async () => {
@@ -125,7 +141,7 @@ describe('npm start', function () {
       assert.equal((await fetch(`${api}/readyz`)).status, 200);
     });
 
-    for (const part of ['api', 'postgres', 'temporal'] as const) {
+    for (const part of ['api', 'events', 'postgres', 'temporal'] as const) {
       it(`brings ${part} back on the same address after it was killed`, async () => {
         const before = readEndpoints(folder);
         const killed = pidOf(before, part);
@@ -155,7 +171,7 @@ describe('npm start', function () {
     assert.equal((await fetch(`${second.api}/readyz`)).status, 200);
 
     const running = identitiesOf(second);
-    assert.equal(running.length, 6);
+    assert.equal(running.length, 7);
     again.process.kill('SIGINT');
     assert.equal(await again.exit, 0);
     assert.deepEqual(running.filter(stillRuns), []);

@@ -12,7 +12,9 @@ const READY_LIMIT_MS = 90_000;
 const CHILD_MARGIN_MS = 12_000;
 /** Path of the API for the simulated gateway's webhooks. */
 const WEBHOOKS = '/v1/payment-webhooks/simulated';
-export const DEFAULT_PORTS = { api: 3000, gateway: 4242 } as const;
+/** Only the relays write to Kafka: nobody else needs its credentials. Blank, so that a `.env` cannot bring them back. */
+const NO_KAFKA = { KAFKA_BROKERS: '', KAFKA_USERNAME: '', KAFKA_PASSWORD: '' } as const;
+export const DEFAULT_PORTS = { api: 3000, gateway: 4242, metrics: 9464 } as const;
 
 /**
  * Starts the simulated gateway; with GATEWAY_URL set, or with another provider, there is none to start. It is told where
@@ -35,6 +37,7 @@ export async function startGateway(system: System): Promise<string> {
     GATEWAY_WEBHOOK_URL: config.webhookUrl ?? `${urlAt(config.host, await apiPort(system))}${WEBHOOKS}`,
     GATEWAY_WEBHOOK_SECRETS: await webhookSecrets(config),
     STRIPE_SECRET_KEY: '',
+    ...NO_KAFKA,
   });
   const { url } = await keepChild(system, 'gateway', 'gateway/server', env);
   found.gatewayUrl = url ?? urlAt(config.host, port);
@@ -47,18 +50,43 @@ export async function startWorkers(system: System): Promise<void> {
   const env = partEnvironment(config, found, ['platform', 'order', 'payment'], {
     GATEWAY_URL: found.gatewayUrl ?? '',
     GATEWAY_WEBHOOK_SECRETS: '',
+    ...NO_KAFKA,
   });
   await keepChild(system, 'workers', 'workers/main', env);
+}
+
+/**
+ * Starts the relays of all outboxes in one process.
+ *
+ * @returns where their metrics are
+ */
+export async function startEvents(system: System): Promise<string> {
+  const { config, found, say } = system;
+  const port = await choosePort({
+    explicit: config.ports.metrics,
+    preferred: DEFAULT_PORTS.metrics,
+    variable: 'METRICS_PORT',
+    note: say,
+  });
+  const env = partEnvironment(config, found, ['platform', 'order', 'payment', 'bus'], {
+    METRICS_PORT: String(port),
+    GATEWAY_WEBHOOK_SECRETS: '',
+    STRIPE_SECRET_KEY: '',
+  });
+  await keepChild(system, 'events', 'workers/events-main', env);
+  found.metricsUrl = `${urlAt(config.host, port)}/metrics`;
+  return found.metricsUrl;
 }
 
 /** @returns where the API is */
 export async function startApi(system: System): Promise<string> {
   const { config, found } = system;
   const port = await apiPort(system);
-  const env = partEnvironment(config, found, ['platform', 'order', 'payment'], {
+  const env = partEnvironment(config, found, ['platform', 'order', 'payment', 'bus'], {
     PORT: String(port),
     GATEWAY_WEBHOOK_SECRETS: await webhookSecrets(config),
     STRIPE_SECRET_KEY: '',
+    ...NO_KAFKA,
   });
   const { url } = await keepChild(system, 'api', 'api/server', env);
   found.apiUrl = url ?? urlAt(config.host, port);

@@ -7,8 +7,8 @@ import { type KeptPart, keptPart, type KeptPartOptions } from './kept-part.ts';
 import type { RunningPart } from './part.ts';
 import type { Claim } from './run-record.ts';
 
-/** The parts in the order in which they must end: nobody loses what it works with. */
-const STOP_ORDER = ['api', 'workers', 'gateway', 'temporal', 'postgres'] as const;
+/** The parts in the order in which they must end: nobody loses what it works with, and what is written is relayed. */
+const STOP_ORDER = ['api', 'workers', 'events', 'gateway', 'temporal', 'postgres'] as const;
 export type PartName = (typeof STOP_ORDER)[number];
 
 /** What the steps of the start have found out so far. */
@@ -19,6 +19,8 @@ export type Found = {
   /** Chosen long before the API starts, because the gateway has to know it. */
   apiPort: Promise<number> | undefined;
   apiUrl: string | undefined;
+  /** Where the relays' metrics are. */
+  metricsUrl: string | undefined;
 };
 
 /** The whole system on this machine: its parts, and what is known about them. */
@@ -54,6 +56,7 @@ export function openSystem(config: Config, claim: Claim, say: (line: string) => 
     gatewayUrl: config.gatewayUrl,
     apiPort: undefined,
     apiUrl: undefined,
+    metricsUrl: undefined,
   };
   const write = () => {
     if (published === undefined || stopped !== undefined) return;
