@@ -27,6 +27,7 @@ describe('the services of docker-compose.yml, as processes of the build', () => 
     rmSync(join(folder, 'dist', 'workflows', 'index.js'));
     system = await compose(folder);
     await system.up('workers');
+    await system.up('events');
     await system.up('api');
     const token = async (sub: string, role: string): Promise<string> => {
       const command = ['node', 'dist/cli/token.js', '--sub', sub, '--role', role];
@@ -54,6 +55,16 @@ describe('the services of docker-compose.yml, as processes of the build', () => 
     const { status, body } = await shop.call('GET', '/readyz');
     assert.deepEqual([status, body['status']], [200, 'ready']);
     await payOne();
+  });
+
+  it('hand the events of what was sold to the bus, from every outbox', async () => {
+    const { METRICS_PORT: port } = system.env('events');
+    const metrics = await eventually('nothing waits', async () => {
+      const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+      return text.match(/^outbox_unpublished\{.*\} 0$/gm)?.length === 3 ? text : undefined;
+    });
+    for (const service of ['platform', 'order', 'payment'])
+      assert.match(metrics, new RegExp(`^outbox_published_total\\{service="${service}"\\} [1-9]`, 'm'));
   });
 
   it('hear from the gateway that a transfer has come', async function () {
@@ -94,8 +105,10 @@ describe('the services of docker-compose.yml, as processes of the build', () => 
 
   it('end with 0 when they are stopped, and sell again with one process for each worker and its own credentials alone', async function () {
     this.timeout(PAID_LIMIT_MS + STOP_LIMIT_MS);
-    const { code, output } = await system.stop('workers');
-    assert.equal(code, 0, output);
+    for (const name of ['workers', 'events']) {
+      const { code, output } = await system.stop(name);
+      assert.equal(code, 0, `${name}\n${output}`);
+    }
 
     const urls = ['PLATFORM_DATABASE_URL', 'ORDER_DATABASE_URL', 'PAYMENT_DATABASE_URL', 'GATEWAY_URL'];
     const own = {

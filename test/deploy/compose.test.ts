@@ -42,7 +42,8 @@ describe('docker-compose.yml', () => {
   });
 
   it('has the services of the light profile', () => {
-    assert.deepEqual(Object.keys(services).sort(), ['api', 'gateway', 'migrate', 'postgresql', 'temporal', 'workers']);
+    const names = ['api', 'events', 'gateway', 'migrate', 'postgresql', 'temporal', 'workers'];
+    assert.deepEqual(Object.keys(services).sort(), names);
   });
 
   for (const [name, { image, ports, volumes: mounts, depends_on: needs }] of each) {
@@ -80,8 +81,10 @@ describe('docker-compose.yml', () => {
     const credentials = (name: string) =>
       Object.keys(services[name]?.environment ?? {}).filter((key) => /_(DATABASE|MIGRATION)_URL$/.test(key));
     assert.deepEqual(credentials('gateway'), ['GATEWAY_DATABASE_URL']);
-    assert.deepEqual(credentials('api'), ['PLATFORM_DATABASE_URL', 'ORDER_DATABASE_URL', 'PAYMENT_DATABASE_URL']);
-    assert.deepEqual(credentials('workers'), ['PLATFORM_DATABASE_URL', 'ORDER_DATABASE_URL', 'PAYMENT_DATABASE_URL']);
+    const shop = ['PLATFORM_DATABASE_URL', 'ORDER_DATABASE_URL', 'PAYMENT_DATABASE_URL'];
+    assert.deepEqual(credentials('api'), [...shop, 'BUS_DATABASE_URL']);
+    assert.deepEqual(credentials('events'), [...shop, 'BUS_DATABASE_URL']);
+    assert.deepEqual(credentials('workers'), shop);
     assert.deepEqual(credentials('temporal'), []);
   });
 

@@ -44,7 +44,8 @@ export async function compose(folder: string): Promise<Composed> {
   const { services } = readCompose();
   const data = await serverFolder();
   const temporalCli = await temporalCliPath();
-  const [temporalPort, uiPort, gatewayPort, apiPort] = [
+  const [temporalPort, uiPort, gatewayPort, apiPort, metricsPort] = [
+    await freePort(),
     await freePort(),
     await freePort(),
     await freePort(),
@@ -57,10 +58,12 @@ export async function compose(folder: string): Promise<Composed> {
     [/\b(temporal|127\.0\.0\.1):7233/, `127.0.0.1:${temporalPort}`],
     [/\b(gateway|127\.0\.0\.1):4242/, `127.0.0.1:${gatewayPort}`],
     [/\b(api|127\.0\.0\.1):3000/, `127.0.0.1:${apiPort}`],
+    [/\b127\.0\.0\.1:9464/, `127.0.0.1:${metricsPort}`],
     [/=7233$/, `=${temporalPort}`],
     [/=8233$/, `=${uiPort}`],
     [/^4242$/, String(gatewayPort)],
     [/^3000$/, String(apiPort)],
+    [/^9464$/, String(metricsPort)],
     [/0\.0\.0\.0/, '127.0.0.1'],
     [/\/home\/temporal|^\/data$/, data],
   ]);
