@@ -1,6 +1,8 @@
-import { openBus } from '../../infra/databases.ts';
+import { type Databases, openBus } from '../../infra/databases.ts';
+import type { KafkaSettings } from '../../infra/kafka-settings.ts';
 import type { Logger } from '../../infra/log.ts';
-import type { EventBus, GroupLag, Subscription } from './bus.ts';
+import type { EventBus, GroupLag, SubscribeOptions, Subscription } from './bus.ts';
+import { mustBeKafka } from './carrier.ts';
 import { type KafkaConnection, openReader, SESSION_TIMEOUT_MS } from './kafka-connection.ts';
 import { openPublisher } from './kafka-publisher.ts';
 import { subscribeKafka } from './kafka-subscription.ts';
@@ -20,7 +22,8 @@ export type KafkaBusOptions = KafkaConnection &
   }>;
 
 /**
- * A bus on Kafka: a topic per service, made when it is missing, a key per subject. Opens nothing yet.
+ * A bus on Kafka: a topic per service, made when it is missing, a key per subject. Opens nothing yet. While events still
+ * go by the embedded log it refuses to carry any (`npm run events:switch`).
  * Load it only where Kafka is configured.
  */
 export function openKafkaBus(options: KafkaBusOptions): EventBus {
@@ -32,14 +35,18 @@ export function openKafkaBus(options: KafkaBusOptions): EventBus {
   );
   const subscriptions = new Set<Subscription>();
   return {
-    publish: (events) => publisher.publish(events),
+    async publish(events) {
+      await mustBeKafka({ bus });
+      return publisher.publish(events);
+    },
     async subscribe(group, handle, { onError, ...subscribeOptions } = {}) {
+      await mustBeKafka({ bus });
       await topics.ensure();
       const tell = (error: unknown) => log.warn({ err: error, group }, 'events wait: trying again until it works');
       const subscription = await subscribeKafka({
         ...{ bus, group, handle, connection: options },
         member: { groupId: topics.groupId(group), topics: topics.names, sessionTimeoutMs },
-        options: { ...subscribeOptions, onError: onError ?? tell },
+        options: { ...subscribeOptions, from: await beginOf(bus, group, subscribeOptions), onError: onError ?? tell },
       });
       subscriptions.add(subscription);
       return subscription;
@@ -52,6 +59,24 @@ export function openKafkaBus(options: KafkaBusOptions): EventBus {
     },
   };
 }
+
+/**
+ * A group that read the embedded log is not new: since the switch it waits for the first event, whatever a new one would
+ * begin at.
+ */
+async function beginOf(bus: Databases['bus'], group: string, { from }: SubscribeOptions) {
+  const before = await bus.groupOffset.findUnique({ where: { groupName: group } });
+  return before === null && from === 'latest' ? 'latest' : 'earliest';
+}
+
+/** Of the settings, what this driver takes. */
+export const kafkaOptions = ({ tls, sasl, partitions, replicas, ...settings }: KafkaSettings) => ({
+  ...settings,
+  ...(tls && { tls: {} }),
+  ...(sasl && { sasl }),
+  ...(partitions !== undefined && { partitions }),
+  ...(replicas !== undefined && { replicas }),
+});
 
 /** Of all partitions, whoever has them. A group that has not begun is behind by everything that is still there. */
 async function lagOf(connection: KafkaConnection, topics: Topics, group: string): Promise<GroupLag> {

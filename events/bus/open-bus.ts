@@ -13,14 +13,6 @@ export async function openBus(config: Config, log: Logger): Promise<EventBus> {
   const options = { url: databaseUrl(config, 'bus'), poolSize: config.databasePoolSize, log };
   if (config.kafka === undefined) return openEmbeddedBus(options);
 
-  const { tls, sasl, partitions, replicas, ...kafka } = config.kafka;
-  const { openKafkaBus } = await import('./kafka.ts'); // its client is loaded by whoever uses it, and by nobody else
-  return openKafkaBus({
-    ...options,
-    ...kafka,
-    ...(tls && { tls: {} }),
-    ...(sasl && { sasl }),
-    ...(partitions !== undefined && { partitions }),
-    ...(replicas !== undefined && { replicas }),
-  });
+  const { kafkaOptions, openKafkaBus } = await import('./kafka.ts'); // loaded by whoever uses it, and by nobody else
+  return openKafkaBus({ ...options, ...kafkaOptions(config.kafka) });
 }

@@ -32,12 +32,27 @@ create table event_log (
 -- Catches what comes before its month was made: an append never fails for want of a partition.
 create table event_log_default partition of event_log default;
 
+-- What carries the events, in one row. Between `embedded` and `kafka` it is nothing for as long as consumers still read
+-- the log: events wait in the outboxes, and none can overtake an earlier one on the other carrier.
+create table bus_carrier (
+  only_row boolean primary key default true check (only_row),
+  carrier varchar(20) not null default 'embedded' check (carrier in ('embedded', 'none', 'kafka')),
+  changed_at timestamptz not null default now()
+);
+insert into bus_carrier default values;
+
 -- One append at a time, whoever appends: positions are then in the order of the commits, so that a reader that goes by
--- position skips nothing. The lock is the statement's first act, before any position is given.
+-- position skips nothing. The lock is the statement's first act, before any position is given. Whoever changes the
+-- carrier takes it as well: after that no append is under way, and a relay that was forgotten cannot make one.
 create function lock_event_log() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   perform pg_advisory_xact_lock(hashtextextended('event_log append', 0));
+  if not exists (select from public.bus_carrier where carrier = 'embedded') then
+    raise exception 'the event log is closed: events go by Kafka, or wait until consumers have read the log'
+      using errcode = 'object_not_in_prerequisite_state',
+        hint = 'Start this process with KAFKA_BROKERS once npm run events:switch has ended.';
+  end if;
   return null;
 end
 $$;
