@@ -36,13 +36,15 @@ export function orderRoutes(deps: ApiDeps): Router {
     .post('/v1/orders/:orderId/cancel', only('customer', 'admin'), async (req, res) => {
       const key = orderKeyOf(req.params.orderId, res);
       const known = await findOrder(deps.databases, key);
+      // Said by the order itself: its checkout may run a second time, and not know yet that it is paid.
+      if (known !== undefined && PAID.has(known.status)) throw notCancellable();
       const runs = known !== undefined || (await isUnderWay(deps.temporal, key));
       if (!runs && (await storedFor(deps, key)) === undefined) throw noSuchOrder();
 
       const answer = runs ? await cancelCheckout(deps.temporal, key.orderId) : 'CLOSED';
       const order = await findOrder(deps.databases, key);
       if (answer === 'CLOSED' && !(await endedCancelled(deps, key, order))) {
-        throw new CheckoutError('NOT_CANCELLABLE', 'this order can no longer be cancelled');
+        throw notCancellable();
       }
       if (answer === 'CANCELLING') res.status(202);
       res.json(presentCancelled(deps, key.orderId, answer === 'CANCELLING' ? answer : 'CANCELLED', order));
@@ -78,6 +80,9 @@ async function storedFor({ databases: { platform } }: ApiDeps, key: OrderKey): P
   const stored = await within(READ_LIMIT_MS, storedAnswer(platform, key.orderId));
   return key.customerId === null || key.customerId === stored?.customerId ? stored : undefined;
 }
+
+const PAID: ReadonlySet<OrderView['status']> = new Set(['PAID', 'PARTIALLY_REFUNDED', 'REFUNDED']);
+const notCancellable = () => new CheckoutError('NOT_CANCELLABLE', 'this order can no longer be cancelled');
 
 /** Its stock was given back before its order was made. */
 const ABANDONED: Refusal = { code: 'CHECKOUT_ABANDONED', message: 'this checkout has ended; buy again with a new key' };

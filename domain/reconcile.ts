@@ -1,11 +1,22 @@
 import type { ErrorCode } from './errors.ts';
 
-/** `apply: false` only looks: nothing is started. */
-export type ReconcileInput = Readonly<{ apply: boolean }>;
-
 /** Who is asked for what is unfinished, in this order. */
-export const RECONCILE_SOURCES = ['stock', 'orders', 'payments', 'refunds', 'webhooks', 'ledger'] as const;
+export const RECONCILE_SOURCES = ['stock', 'orders', 'payments', 'refunds', 'webhooks', 'money', 'ledger'] as const;
 export type ReconcileSource = (typeof RECONCILE_SOURCES)[number];
+
+/** Where a search goes on in each source that it names, as the source itself says it; null is its start. */
+export type ReconcilePosition = Readonly<Partial<Record<ReconcileSource, string | null>>>;
+
+export type ReconcileInput = Readonly<{
+  /** False only looks: nothing is started. */
+  apply: boolean;
+  /** Money is compared with the orders and the provider's books where it moved within this time, milliseconds; one hour by default. */
+  windowMs?: number;
+  /** `next` of a run before: only what that one has not looked through. */
+  from?: ReconcilePosition;
+  /** True goes on by itself, run after run, until every source was looked through; the result is that of the last run. */
+  goOn?: boolean;
+}>;
 
 /** Something unfinished that no workflow works on. */
 export type Leftover = Readonly<{
@@ -33,8 +44,8 @@ export type ReconcileRow = Leftover & Readonly<{ result: ReconcileOutcome; detai
 export type ReconcileResult = Readonly<{
   apply: boolean;
   rows: readonly ReconcileRow[];
-  /** True when there is more than one run takes on: the next one goes on. */
-  more: boolean;
+  /** Where the next run goes on, since one takes on so much; null when every source was looked through to its end. */
+  next: ReconcilePosition | null;
   /** Sources that could not be asked, with why: what only they know of was not looked for. */
   unreachable: readonly Readonly<{ source: ReconcileSource; reason: string }>[];
 }>;

@@ -1,8 +1,6 @@
-import type { ActivityFailure } from '@temporalio/workflow';
 import { condition } from '@temporalio/workflow';
 
 import type { ParkedStep, Resolution } from './contract.ts';
-import { reasonOf } from './failures.ts';
 
 /** Steps that could not be done and wait for a person or for their next round (docs/operations.md, "NEEDS_ATTENTION"). */
 export class Attention {
@@ -23,9 +21,12 @@ export class Attention {
     return this.#parked.has(step);
   }
 
-  /** Parks a step until `resolve`, or until `pauseMs` is over when it is given. */
-  async wait(step: string, error: ActivityFailure, pauseMs: number | undefined): Promise<Resolution['action']> {
-    const reason = reasonOf(error);
+  /**
+   * Parks a step until `resolve`, or until `pauseMs` is over when it is given.
+   *
+   * @param reason what a person is told: codes and driver messages, never payloads
+   */
+  async wait(step: string, reason: string, pauseMs?: number): Promise<Resolution['action']> {
     this.#parked.set(step, { step, reason, since: new Date().toISOString() });
     this.#changed(`${step} is parked: ${reason}`);
 

@@ -1,7 +1,7 @@
 import { allHandlersFinished, CancellationScope, condition } from '@temporalio/workflow';
 
-import type { Abandoned } from '../activities/payments/contract.ts';
 import type { CheckoutInput, CheckoutResult } from '../domain/checkout.ts';
+import { closeOrder, giveBackUnlessPaid } from './give-back.ts';
 import { openSaga } from './open-saga.ts';
 import { pay } from './pay.ts';
 import { inRounds } from './rounds.ts';
@@ -15,23 +15,11 @@ import { settleWithGateway } from './settle.ts';
  */
 export async function checkout(input: CheckoutInput): Promise<CheckoutResult> {
   const saga = openSaga(input);
-  const { orderId, customerId, requestHash } = input;
-  const key = { orderId, customerId, requestHash };
   try {
     await saga.beforePivot.run(async () => {
-      saga.undos.add('releaseStock', () => releaseStock(saga));
-      const reservation = await inventory.reserveStock.executeWithOptions(
-        { summary: `Reserve ${input.lines.length} lines` },
-        [input],
-      );
-
-      saga.undos.add('closeOrder', () => closeOrder(saga));
-      saga.place(
-        await orders.createOrder.executeWithOptions({ summary: 'Create the order' }, [{ ...key, reservation }]),
-      );
-
-      saga.undos.add('abandonPayment', () => abandonPayment(saga));
-      saga.undos.add('settleWithGateway', () => settleWithGateway(orderId, saga.attention));
+      // All of them before the first step: another run of this checkout, as before a reset, may have done any of it.
+      registerUndos(saga);
+      await place(saga, { inventory, orders });
       await pay(saga);
     });
   } catch (error) {
@@ -48,11 +36,31 @@ export async function checkout(input: CheckoutInput): Promise<CheckoutResult> {
   });
 }
 
+/** Stock and order. The first answers stay, so it may be called again. */
+async function place(saga: Saga, service: Pick<typeof surely, 'inventory' | 'orders'>): Promise<void> {
+  const { input } = saga;
+  const { orderId, customerId, requestHash } = input;
+  const reservation = await service.inventory.reserveStock.executeWithOptions(
+    { summary: `Reserve ${input.lines.length} lines` },
+    [input],
+  );
+  saga.place(
+    await service.orders.createOrder.executeWithOptions({ summary: 'Create the order' }, [
+      { orderId, customerId, requestHash, reservation },
+    ]),
+  );
+}
+
 /** Past the pivot there is only forward. */
 async function complete(saga: Saga): Promise<void> {
   const { input, attention } = saga;
   const { orderId, customerId, requestHash } = input;
   const paymentId = saga.paid;
+  // Paid by an earlier run, and stopped in this one before it knew the order: whoever asks is told it all the same.
+  if (saga.placed === undefined) {
+    await inRounds('place', attention, () => place(saga, surely));
+    saga.placed ??= { refusal: { code: 'CHECKOUT_ABANDONED', message: 'an operator decided about this order' } };
+  }
   saga.reach('PAID');
   await Promise.all([
     inRounds('markOrderPaid', attention, () =>
@@ -66,15 +74,51 @@ async function complete(saga: Saga): Promise<void> {
   ]);
 }
 
-/** @returns false when the money was captured meanwhile, and nobody cancelled: then the saga goes forward */
-async function undo(saga: Saga): Promise<boolean> {
-  if (saga.undos.any) saga.reach('UNDOING');
-  return saga.undos.run(saga.attention, (answer) => !saga.cancelled && saga.capturedAfterAll(answer));
+function registerUndos(saga: Saga): void {
+  saga.undos.add('abandonPayment', () => abandonPayment(saga));
+  saga.undos.add('releaseStock', () => releaseStock(saga));
+  saga.undos.add('closeOrder', async () => {
+    await closeOrder(saga.orderId, saga.theEnd);
+    saga.closed = true;
+  });
+  saga.undos.add('settleWithGateway', () => settle(saga));
 }
 
-/** A cancelled order goes forward in no case, so what it owes is on record from this moment. */
-const abandonPayment = ({ orderId, cancelled: giveBack }: Saga): Promise<Abandoned> =>
-  surely.payments.abandonPayment.executeWithOptions({ summary: 'Abandon the payment' }, [{ orderId, giveBack }]);
+/** @returns false when the money was captured meanwhile and pays for the order: then the saga goes forward */
+async function undo(saga: Saga): Promise<boolean> {
+  if (saga.undos.any) saga.reach('UNDOING');
+  const undone = await saga.undos.run(saga.attention, () => goesForward(saga));
+  if (undone) saga.answerRefusal();
+  return undone;
+}
+
+/**
+ * Asked as soon as the payment is decided. A captured one carries the saga forward; but where that was cancelled, or
+ * where this run never saw its order, the order has the last word.
+ */
+async function goesForward(saga: Saga): Promise<boolean> {
+  const { abandoned } = saga;
+  if (abandoned?.outcome === 'ALREADY_CAPTURED' && !saga.goesBack) {
+    if (saga.mayGoForward || (await decideByOrder(saga)) === 'PAID') {
+      saga.goForward(abandoned.paymentId);
+      return true;
+    }
+  }
+  saga.answerRefusal();
+  return false;
+}
+
+async function decideByOrder(saga: Saga): Promise<'PAID' | 'GOES_BACK'> {
+  const decision = await giveBackUnlessPaid(saga.orderId, saga.theEnd, saga.attention);
+  saga.goesBack = decision === 'GOES_BACK';
+  return decision;
+}
+
+async function abandonPayment(saga: Saga): Promise<void> {
+  saga.abandoned = await surely.payments.abandonPayment.executeWithOptions({ summary: 'Abandon the payment' }, [
+    { orderId: saga.orderId },
+  ]);
+}
 
 async function releaseStock({ input, unplaced }: Saga): Promise<void> {
   const { orderId, customerId, requestHash } = input;
@@ -83,8 +127,15 @@ async function releaseStock({ input, unplaced }: Saga): Promise<void> {
   ]);
 }
 
-async function closeOrder({ input: { orderId }, theEnd: end }: Saga): Promise<void> {
-  await surely.orders.closeOrder.executeWithOptions({ summary: `Close the order: ${end.refusal.code}` }, [
-    { orderId, end },
-  ]);
+/**
+ * Settling gives back whatever was taken, so it must know that this is meant. Where the payment was decided too late to
+ * go forward, a PAID order keeps its money all the same: its other undos are refused, and a person decides.
+ */
+async function settle(saga: Saga): Promise<void> {
+  await condition(() => saga.undos.hasEnded('abandonPayment'));
+  if (saga.abandoned?.outcome !== 'CANCELLED' && !saga.goesBack) {
+    await condition(() => saga.undos.hasEnded('closeOrder'));
+    if (!saga.closed && (await decideByOrder(saga)) === 'PAID') return;
+  }
+  await settleWithGateway(saga.orderId, saga.attention);
 }

@@ -35,14 +35,16 @@ export function openSaga(input: CheckoutInput): Saga {
     () =>
       CancellationScope.nonCancellable(async () => {
         saga.cancel();
-        await condition(() => saga.ended, ANSWER_CANCEL_AFTER);
+        // Forgotten where the order turns out to be paid, by an earlier run of this checkout: then it goes forward.
+        await condition(() => saga.ended || !saga.cancelled, ANSWER_CANCEL_AFTER);
+        if (!saga.cancelled) throw notCancellable();
         return saga.ended ? 'CANCELLED' : 'CANCELLING';
       }),
     {
       description: 'Cancels before the order is paid; answers CANCELLED or CANCELLING',
       validator: () => {
         if (saga.cancelled || (saga.end === undefined && !saga.pastPivot)) return;
-        throw ApplicationFailure.nonRetryable('it is paid, or ended already', 'NOT_CANCELLABLE');
+        throw notCancellable();
       },
     },
   );
@@ -51,6 +53,9 @@ export function openSaga(input: CheckoutInput): Saga {
   CancellationScope.current().cancelRequested.catch(() => saga.cancel());
   return saga;
 }
+
+const notCancellable = (): ApplicationFailure =>
+  ApplicationFailure.nonRetryable('it is paid, or ended already', 'NOT_CANCELLABLE');
 
 /** Undoing takes milliseconds unless the gateway is slow; then the caller is told that it goes on. */
 const ANSWER_CANCEL_AFTER = '5 seconds';

@@ -3,7 +3,7 @@ import { ActivityFailure, condition, isCancellation } from '@temporalio/workflow
 import type { PaymentState } from '../activities/payments/contract.ts';
 import { refusalIn } from './failures.ts';
 import type { Saga } from './saga.ts';
-import { checking, orders, payments } from './services.ts';
+import { checking, checkingLast, orders, payments } from './services.ts';
 
 type Waiting = Extract<PaymentState, { status: 'AWAITING_CONFIRMATION' }>;
 
@@ -41,7 +41,7 @@ async function waitForShopper(saga: Saga, { instructions, expiresAt, holdMs }: W
     const isLastLook = Date.now() >= holdIsOverAt;
     saga.woken = false; // before the look: what changes during it is worth another one
 
-    const state = await look(saga);
+    const state = await look(saga, isLastLook ? checkingLast : checking);
     if (state?.status === 'CAPTURED') {
       saga.paymentId = state.paymentId;
       return;
@@ -52,9 +52,9 @@ async function waitForShopper(saga: Saga, { instructions, expiresAt, holdMs }: W
 }
 
 /** @returns undefined when nobody could say: the hold goes on, and its end asks the locked row */
-async function look({ orderId }: Saga): Promise<PaymentState | undefined> {
+async function look({ orderId }: Saga, service: typeof checking): Promise<PaymentState | undefined> {
   try {
-    return await checking.checkPayment.executeWithOptions({ summary: 'See what became of the payment' }, [{ orderId }]);
+    return await service.checkPayment.executeWithOptions({ summary: 'See what became of the payment' }, [{ orderId }]);
   } catch (error) {
     const isOutage = error instanceof ActivityFailure && refusalIn(error) === undefined && !isCancellation(error);
     if (!isOutage) throw error;

@@ -10,13 +10,15 @@ import type { repair } from './repair.ts';
 import type { webhook } from './webhook.ts';
 
 const AT_ONCE = 20;
+/** After this the next one starts: one that is parked, or waits for a charge to land, holds up nobody. */
+const LANE_MS = 20_000;
 /** From the first start to the last look. What is not done then goes on alone, or is parked. */
 const WAIT_MS = 2 * 60_000;
 
 type End = Pick<ReconcileRow, 'result' | 'detail'>;
 
 /**
- * Starts the workflow of each leftover, a few at once, and waits a bounded time for what becomes of it.
+ * Starts the workflow of each leftover, a bounded number within moments, and waits a bounded time for what becomes of all.
  *
  * @param ended told for each row whose end is known
  */
@@ -30,14 +32,23 @@ export async function putRight(leftovers: readonly Leftover[], ended: () => void
 
   const rows: ReconcileRow[] = [];
   const queue = [...leftovers.entries()];
+  const watched: Promise<void>[] = [];
   const lane = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const [index, leftover] = next;
-      rows[index] = { ...leftover, ...(isLate ? NOT_STARTED : await putOneRight(leftover, late)) };
-      ended();
+      let hasEnded = false;
+      const watch = (isLate ? Promise.resolve(NOT_STARTED) : putOneRight(leftover, late)).then((end) => {
+        rows[index] = { ...leftover, ...end };
+        hasEnded = true;
+        ended();
+      });
+      watch.catch(() => (hasEnded = true)); // thrown below
+      watched.push(watch);
+      if (!isLate) await condition(() => hasEnded, LANE_MS);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, lane));
+  await Promise.all(watched);
   isDone = true;
   await late; // no timer is left behind
   return rows;
@@ -109,4 +120,4 @@ const inWords = (result: Awaited<ReturnType<Repairing>>): string => {
   return 'code' in result ? `${result.outcome} ${result.code}` : result.outcome;
 };
 
-const NOT_STARTED: End = { result: 'LEFT', detail: 'no time was left to start it: the next run does' };
+const NOT_STARTED: End = { result: 'LEFT', detail: 'no time was left to start it: a later run does' };

@@ -5,6 +5,7 @@ import type { Abandoned } from '../activities/payments/contract.ts';
 import { orderNumberOf, type SagaEnd } from '../domain/checkout.ts';
 import type { Refusal } from '../domain/errors.ts';
 import type { RepairResult } from '../domain/reconcile.ts';
+import { closeOrder, giveBackUnlessPaid } from './give-back.ts';
 import { inRounds } from './rounds.ts';
 import { surely } from './services.ts';
 import { settleWithGateway } from './settle.ts';
@@ -32,11 +33,11 @@ export async function repair({ orderId }: Readonly<{ orderId: string }>): Promis
 
 async function endOrder(work: Work, orderId: string): Promise<RepairResult> {
   const found = await look(work, orderId);
-  if (goesForward(found)) {
+  const end = endOf(found.abandoned);
+  if (goesForward(found) || (await isPaidAfterAll(work, orderId, found, end))) {
     await complete(work, orderId, found);
     return { outcome: 'COMPLETED' };
   }
-  const end = endOf(found.abandoned);
   work.failureCode = end.refusal.code;
   await undo(work, orderId, found, end);
   return { outcome: 'UNDONE', code: end.refusal.code };
@@ -81,7 +82,14 @@ function goesForward({ abandoned, header, order }: Found): boolean {
   return wentForward || (header?.state === 'RESERVED' && order.state === 'CREATED');
 }
 
+/** Money that counts is given back only when the order is closed, and that is known before stock is touched. */
+async function isPaidAfterAll(work: Work, orderId: string, { abandoned }: Found, end: SagaEnd): Promise<boolean> {
+  if (abandoned?.outcome === 'CANCELLED') return false;
+  return (await giveBackUnlessPaid(orderId, end, work.attention)) === 'PAID';
+}
+
 async function complete(work: Work, orderId: string, { abandoned, header }: Found): Promise<void> {
+  // A person decided the payment, and the order is paid: there is nothing to carry forward.
   if (abandoned?.outcome !== 'ALREADY_CAPTURED') return;
   const { paymentId } = abandoned;
   const paid = inRounds('markOrderPaid', work.attention, () =>
@@ -109,13 +117,9 @@ async function undo(work: Work, orderId: string, { header, order }: Found, end: 
       ]),
     );
   }
-  undos.add('closeOrder', () =>
-    surely.orders.closeOrder.executeWithOptions({ summary: `Close the order: ${end.refusal.code}` }, [
-      { orderId, end },
-    ]),
-  );
+  undos.add('closeOrder', () => closeOrder(orderId, end));
   undos.add('settleWithGateway', () => settleWithGateway(orderId, work.attention));
-  await undos.run(work.attention, () => false);
+  await undos.run(work.attention, async () => Promise.resolve(false));
 }
 
 /** Why it ended, where that is on record; a cancel that was not carried out is not. */

@@ -1,7 +1,7 @@
 import { ActivityFailure } from '@temporalio/workflow';
 
 import type { Attention } from './attention.ts';
-import { refusalIn } from './failures.ts';
+import { reasonOf, refusalIn } from './failures.ts';
 
 const FIRST_PAUSE_MS = 60_000;
 const LONGEST_PAUSE_MS = 3_600_000;
@@ -19,7 +19,7 @@ export async function inRounds<T>(step: string, attention: Attention, round: () 
     } catch (error) {
       if (!(error instanceof ActivityFailure)) throw error;
       const final = refusalIn(error) !== undefined;
-      if ((await attention.wait(step, error, final ? undefined : pauseMs)) === 'markDone') return undefined;
+      if ((await attention.wait(step, reasonOf(error), final ? undefined : pauseMs)) === 'markDone') return undefined;
     }
   }
 }

@@ -6,6 +6,7 @@ import {
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 
+import type { Abandoned } from '../activities/payments/contract.ts';
 import {
   type CheckoutInput,
   type CheckoutResult,
@@ -44,6 +45,12 @@ export class Saga implements Parkable {
   /** Why the checkout is undone; undefined while it may succeed. */
   end: SagaEnd | undefined;
   placed: Placed | undefined;
+  /** What became of the payment when it was given up; undefined while nobody could say. */
+  abandoned: Abandoned | undefined;
+  /** The order was closed although its money was captured, which is on record as to be given back. */
+  goesBack = false;
+  /** The order service has said that the order is closed. */
+  closed = false;
   /** Known from the capture on: the saga only goes forward, unless it was cancelled. */
   paymentId: string | undefined;
   /** Something became of the payment since it was looked at: any number of signals are one look. */
@@ -133,25 +140,32 @@ export class Saga implements Parkable {
     else if (error instanceof ActivityFailure) this.end ??= { status: 'REJECTED', refusal: OUTAGE };
     else throw error;
 
-    // A refused reservation is on record and holds nothing; every other failure of it may have landed. What is on record
-    // is what a repeated request is answered, so `placed` answers it too, even if the checkout was cancelled meanwhile.
-    if (refusal !== undefined && error instanceof ActivityFailure && error.activityType === 'reserveStock') {
-      this.undos.drop('releaseStock');
+    // A refused reservation is on record and no run of this checkout came further; every other failure of it may have
+    // landed, and one that was abandoned was reserved before. What is on record is what a repeated request is answered,
+    // so `placed` answers it too, even if the checkout was cancelled meanwhile.
+    const isReservation = error instanceof ActivityFailure && error.activityType === 'reserveStock';
+    if (isReservation && refusal !== undefined && refusal.code !== 'CHECKOUT_ABANDONED') {
+      this.undos.dropAll();
       this.placed ??= { refusal };
     }
-    // `placed` is answered here where it is still open: there is no order, and there will be none.
-    const { refusal: reason } = this.theEnd;
-    this.placed ??= { refusal: reason };
-    this.note(`stopped: ${reason.code}`);
+    this.note(`stopped: ${this.theEnd.refusal.code}`);
   }
 
-  /** True when an undo learned that the money is captured: nothing is undone then, the saga goes forward. */
-  capturedAfterAll(answer: unknown): boolean {
-    if (!isAlreadyCaptured(answer)) return false;
-    this.paymentId = answer.paymentId;
+  /** Whether a capture is enough to go forward: nobody cancelled, and the order is known to be there. */
+  get mayGoForward(): boolean {
+    return !this.cancelled && this.placed !== undefined && 'order' in this.placed;
+  }
+
+  /** The money is captured and pays for the order: nothing is undone, and whatever ended the saga is forgotten. */
+  goForward(paymentId: string): void {
+    this.paymentId = paymentId;
     this.end = undefined;
     this.note('captured before it could be undone');
-    return true;
+  }
+
+  /** `placed` is answered where it is still open: this saga makes no order any more. */
+  answerRefusal(): void {
+    this.placed ??= { refusal: this.theEnd.refusal };
   }
 
   /** What a repeated request is answered when the order was never placed; null when it was. */
@@ -203,6 +217,3 @@ export class Saga implements Parkable {
 
 /** The bank may close the account before our own clock says so: it is the same end. */
 const statusOf = ({ code }: Refusal): SagaEnd['status'] => (code === 'HOLD_EXPIRED' ? 'EXPIRED' : 'REJECTED');
-
-const isAlreadyCaptured = (answer: unknown): answer is Readonly<{ paymentId: string }> =>
-  typeof answer === 'object' && answer !== null && 'outcome' in answer && answer.outcome === 'ALREADY_CAPTURED';

@@ -50,14 +50,22 @@ export const payments = proxyActivities<Payments>({
   retry: GATEWAY_RETRY,
 });
 
-/** A look at a payment that is waited for. It is never worth a long wait: the next look comes, and the last one too. */
-export const checking = proxyActivities<Pick<PaymentActivities, 'checkPayment'>>({
+type Checking = Pick<PaymentActivities, 'checkPayment'>;
+const LOOK = {
   taskQueue: QUEUES.payments,
   startToCloseTimeout: '15 seconds',
-  scheduleToCloseTimeout: '20 seconds',
   // A cancel does not wait for it: it starts no charge, and what it learns is decided under the payment's own lock.
   cancellationType: 'TRY_CANCEL',
   retry: { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '5 seconds' },
+} as const satisfies ActivityOptions;
+
+/** A look at a payment that is waited for. It is never worth a long wait: the next look comes, and the last one too. */
+export const checking = proxyActivities<Checking>({ ...LOOK, scheduleToCloseTimeout: '20 seconds' });
+
+/** The last look, after which the order is given up: who paid in time must not pay for a service that starts late. */
+export const checkingLast = proxyActivities<Checking>({
+  ...LOOK,
+  scheduleToCloseTimeout: ATTEMPTS.scheduleToCloseTimeout,
 });
 
 /** The same services for steps that must end: call them through `inRounds`. */
@@ -72,7 +80,7 @@ export const surely = {
   }),
 } as const;
 
-/** Pages of leftovers, and the gateway's books of days: reads that may take a while, and that the next run repeats. */
+/** Pages of leftovers: reads that may take a while, and that the next run repeats. */
 const SEARCH = {
   startToCloseTimeout: '1 minute',
   scheduleToCloseTimeout: '2 minutes',
@@ -86,3 +94,13 @@ export const searching = {
   payments: proxyActivities<PaymentFinders>({ taskQueue: QUEUES.payments, ...SEARCH }),
   sagas: proxyActivities<SagaActivities>({ taskQueue: QUEUES.checkout, ...SEARCH }),
 } as const;
+
+/** A provider's books of days take minutes to read. A service that is away is waited for no longer than the others. */
+export const readingBooks = proxyActivities<Pick<PaymentFinders, 'findLedgerDifferences'>>({
+  taskQueue: QUEUES.payments,
+  scheduleToStartTimeout: SEARCH.scheduleToCloseTimeout,
+  startToCloseTimeout: '10 minutes',
+  scheduleToCloseTimeout: '12 minutes',
+  heartbeatTimeout: '90 seconds', // one call of the books, with its repeats
+  retry: { ...SEARCH.retry, maximumAttempts: 6 },
+});

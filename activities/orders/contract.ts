@@ -29,6 +29,13 @@ export interface OrderMoneyActivities {
   readOrderState(
     input: Readonly<{ orderId: string }>,
   ): Promise<Readonly<{ state: 'CREATED' | 'PAID' | 'CLOSED' | null; placed: boolean }>>;
+  /**
+   * Those of the payments whose order was not told: money that is kept although the order was closed or never made, or
+   * a settlement that is not in the history of an order that exists. Answers order ids. Reads only.
+   */
+  findUnfinishedAmong(
+    input: Readonly<{ payments: readonly Readonly<{ orderId: string; paymentId: string; settled: boolean }>[] }>,
+  ): Promise<readonly string[]>;
   /** Orders that are PENDING, oldest first. */
   findPendingOrders(
     page: Readonly<{ after: string | null; limit: number }>,

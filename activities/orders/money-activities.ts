@@ -49,12 +49,17 @@ export const orderMoneyActivities = ({ order: orders }: Pick<Databases, 'order'>
 
     async recordSettlement({ orderId, paymentId, amount }: Input<'recordSettlement'>): Promise<void> {
       const reason = `LATE_PAYMENT_REFUNDED ${amount.minor} ${amount.currency}`;
-      await appendHistory(orders, orderId, { ...bySaga(reason), sourceId: `settlement:${paymentId}` });
+      await appendHistory(orders, orderId, { ...bySaga(reason), sourceId: table.settlementSource(paymentId) });
     },
 
     async readOrderState({ orderId }: Input<'readOrderState'>) {
       const mark = await orders.orderMark.findUnique({ where: { orderId } });
       return { state: (mark?.state ?? null) as MarkState | null, placed: (mark?.answer ?? null) !== null };
+    },
+
+    async findUnfinishedAmong({ payments }: Input<'findUnfinishedAmong'>) {
+      const rows = await table.unfinishedAmong(orders, payments);
+      return rows.map(({ orderId }) => orderId);
     },
 
     async findPendingOrders({ after, limit }: Input<'findPendingOrders'>) {

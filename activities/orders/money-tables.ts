@@ -57,3 +57,21 @@ export const pendingOrders = (tx: SqlTransaction, after: Cursor | null, limit: n
   order by created_at, id limit ${limit}`;
 
 export type Cursor = Readonly<{ createdAt: string; orderId: string }>;
+
+/** Names what writes the history line of money that was given back for an order that was never paid. */
+export const settlementSource = (paymentId: string): string => `settlement:${paymentId}`;
+
+type MovedPayment = Readonly<{ orderId: string; paymentId: string; settled: boolean }>;
+
+/** Of payments that are kept, those of orders that are closed or unknown; of settled ones, those without their line. */
+export const unfinishedAmong = (tx: SqlTransaction, payments: readonly MovedPayment[]) => tx.$queryRaw<
+  Readonly<{ orderId: string }>[]
+>`
+  select p."orderId"
+  from jsonb_to_recordset(${JSON.stringify(payments.map((one) => ({ ...one, source: settlementSource(one.paymentId) })))}::jsonb)
+    as p("orderId" text, settled boolean, source text)
+  left join order_marks m on m.order_id = p."orderId"::uuid
+  where case when p.settled
+    then exists (select from orders where id = p."orderId"::uuid) and not exists (
+      select from order_status_history where order_id = p."orderId"::uuid and source_id = p.source)
+    else coalesce(m.state, 'CLOSED') = 'CLOSED' end`;

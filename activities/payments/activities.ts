@@ -37,8 +37,8 @@ export const paymentActivities = (deps: PaymentDeps) =>
      * Undo of `capturePayment`, second half: asks the gateway whether money is kept, closes what is open, and gives
      * back what was taken. Repeat-safe. `LOOK_AGAIN` while a charge may still land: call it again then.
      *
-     * @throws CheckoutError PAYMENT_AMOUNT_MISMATCH after such a refund: a person must look; REFUND_REFUSED when the
-     *   gateway refuses for good to close the charge or to give the money back: repeating it asks again
+     * @throws CheckoutError REFUND_REFUSED when the gateway refuses for good to close the charge or to give the money
+     *   back: repeating it asks again
      */
     settleWithGateway: ({ orderId }: Readonly<{ orderId: string }>): Promise<Settled> => settle(deps, orderId),
   });

@@ -41,10 +41,12 @@ export type Abandoned = Readonly<
   { outcome: 'CANCELLED'; refusal: Refusal | null } | { outcome: 'ALREADY_CAPTURED'; paymentId: string }
 >;
 
-/** `LOOK_AGAIN`: a charge may still land; the same step must be called again after so many milliseconds. */
+/**
+ * `mismatch`: another amount or currency than was asked had been taken, and a person must look. `LOOK_AGAIN`: a charge may still land; the same step must be called again after so many milliseconds.
+ */
 export type Settled = Readonly<
   | { outcome: 'NOTHING_CHARGED' }
-  | { outcome: 'REFUNDED'; paymentId: string; amount: Money }
+  | { outcome: 'REFUNDED'; paymentId: string; amount: Money; mismatch?: true }
   | { outcome: 'LOOK_AGAIN'; afterMs: number }
 >;
 
@@ -56,9 +58,14 @@ export type WebhookOutcome = 'APPLIED' | 'UNCHANGED' | 'LATE_CAPTURE' | 'UNKNOWN
 export interface WebhookActivities {
   /**
    * Asks the gateway what became of the charge and writes it down, as the waiting checkout would. Repeat-safe.
-   * `LATE_CAPTURE`: money was taken for an order that is given up; settle it.
+   * `LATE_CAPTURE`: money was taken for an order that is given up; settle it. Also where it was given back before, with
+   * `wasSettled`: whoever did that may have been lost before it was in the order's history.
    */
-  applyWebhook(ref: WebhookRef): Promise<Readonly<{ outcome: WebhookOutcome; orderId: string | null }>>;
+  applyWebhook(
+    ref: WebhookRef,
+  ): Promise<Readonly<{ outcome: WebhookOutcome; orderId: string | null; wasSettled?: true }>>;
+  /** The order whose charge the event is about; null where no payment of ours has it. Reads only. */
+  readWebhook(ref: WebhookRef): Promise<Readonly<{ orderId: string | null }>>;
   /** Writes the outcome down, once: the event is done. */
   closeWebhook(input: WebhookRef & Readonly<{ outcome: WebhookOutcome }>): Promise<void>;
 }
@@ -96,6 +103,9 @@ export interface RefundActivities {
 export type Page<T> = Readonly<{ items: readonly T[]; next: string | null }>;
 export type PageInput = Readonly<{ after: string | null; limit: number }>;
 
+/** Money of an order that moved lately: captured and kept, or `settled`, which is given back for good. */
+export type MovedPayment = Readonly<{ orderId: string; paymentId: string; settled: boolean }>;
+
 /** What the payment service knows to be unfinished. Reads only. */
 export interface PaymentFinders {
   /** Orders with an open or in-doubt payment, or with money that a closed payment still owes. */
@@ -103,6 +113,11 @@ export interface PaymentFinders {
   /** Refunds without an end, settlements excepted: those belong to their order. */
   findPendingRefunds(page: PageInput): Promise<Page<RefundRef & OrderRef>>;
   findOpenWebhooks(page: PageInput): Promise<Page<WebhookRef>>;
+  /**
+   * Payments that were captured and are kept, or were settled, within the last `sinceMs`: whether the order agrees, only
+   * the order service can say.
+   */
+  findMovedPayments(page: PageInput & Readonly<{ sinceMs: number }>): Promise<Page<MovedPayment>>;
   /** Orders whose payment differs from the gateway's books, looking at what moved within the last `sinceMs`. */
-  findLedgerDifferences(input: Readonly<{ sinceMs: number }>): Promise<readonly OrderRef[]>;
+  findLedgerDifferences(input: PageInput & Readonly<{ sinceMs: number }>): Promise<Page<OrderRef>>;
 }

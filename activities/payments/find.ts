@@ -2,11 +2,13 @@ import type { SqlTransaction } from '../../infra/databases.ts';
 import type { GatewayLedger } from '../../infra/payment-gateway/ledger.ts';
 import { withRefusals } from '../refusals.ts';
 import type { Page, PageInput, PaymentDeps, PaymentFinders, RefundRef } from './contract.ts';
-import { ledgerDifferences } from './ledger-differences.ts';
+import { type DifferencesInput, ledgerDifferences } from './ledger-differences.ts';
+import { movedPayments } from './moved.ts';
 import { keyOf, pageOf, readKey } from './pages.ts';
 import { openWebhooks } from './webhook-store.ts';
 
-export type FinderDeps = Pick<PaymentDeps, 'payment' | 'signal'> & Readonly<{ ledger: GatewayLedger }>;
+export type FinderDeps = Pick<PaymentDeps, 'payment' | 'signal'> &
+  Readonly<{ ledger: GatewayLedger; beat: () => void }>;
 
 /** What the payment service knows to be unfinished (task queue `payments`, docs/decisions/0021). Reads only. */
 export const paymentFinders = (deps: FinderDeps): PaymentFinders =>
@@ -14,8 +16,8 @@ export const paymentFinders = (deps: FinderDeps): PaymentFinders =>
     findOpenPayments: (page: PageInput): Promise<Page<OrderRef>> => openPayments(deps.payment, page),
     findPendingRefunds: (page: PageInput): Promise<Page<RefundRef & OrderRef>> => pendingRefunds(deps.payment, page),
     findOpenWebhooks: (page: PageInput) => openWebhooks(deps.payment, page),
-    findLedgerDifferences: ({ sinceMs }: Readonly<{ sinceMs: number }>): Promise<OrderRef[]> =>
-      ledgerDifferences(deps, sinceMs),
+    findMovedPayments: (page: PageInput & Readonly<{ sinceMs: number }>) => movedPayments(deps.payment, page),
+    findLedgerDifferences: (input: DifferencesInput): Promise<Page<OrderRef>> => ledgerDifferences(deps, input),
   });
 
 type OrderRef = Readonly<{ orderId: string }>;

@@ -1,44 +1,59 @@
 import type { SqlTransaction } from '../../infra/databases.ts';
 import type { BookedCharge, GatewayLedger } from '../../infra/payment-gateway/ledger.ts';
 import { expectRow } from '../../infra/rows.ts';
-import type { PaymentDeps } from './contract.ts';
+import type { Page, PageInput, PaymentDeps } from './contract.ts';
 
-/** Rows of one statement, and orders of one question to the books. */
+/** Rows of one statement, and charges of one question to the books. */
 const BATCH = 500;
-/** More than a reconciliation repairs in one run; the next run finds the rest. It bounds the size of the answer. */
-const MOST_DIFFERENCES = 1_000;
-
-type Deps = Pick<PaymentDeps, 'payment' | 'signal'> & Readonly<{ ledger: GatewayLedger }>;
+type Deps = Pick<PaymentDeps, 'payment' | 'signal'> &
+  Readonly<{
+    ledger: GatewayLedger;
+    /** Told again and again while the books are read: whoever reads days of them is alive. */
+    beat: () => void;
+  }>;
 type OrderRef = Readonly<{ orderId: string }>;
+export type DifferencesInput = PageInput & Readonly<{ sinceMs: number }>;
 
 /**
  * Orders whose payment and whose charge in the provider's books say different things, in both directions, looking at
  * what moved within the last `sinceMs` milliseconds. A step in flight looks like a difference: the caller asks whether
- * somebody is at it.
+ * somebody is at it. Each page reads the books again, so take one page where one can be enough.
  *
- * @returns each order once, at most a thousand
+ * @returns each order once, by order id
  * @throws GatewayOutage when the books cannot be read to the end
  */
-export async function ledgerDifferences(deps: Deps, sinceMs: number): Promise<OrderRef[]> {
-  const since = await clockMinus(deps.payment, sinceMs);
+export async function ledgerDifferences(deps: Deps, page: DifferencesInput): Promise<Page<OrderRef>> {
+  const since = await clockMinus(deps.payment, page.sinceMs);
   const differing = new Set<string>();
   // Only ids are kept, of one window of time.
   const booked = new Set<string>();
-  const full = () => differing.size >= MOST_DIFFERENCES;
+  const add = (orderIds: readonly string[]): void => {
+    for (const orderId of orderIds) if (page.after === null || orderId > page.after) differing.add(orderId);
+  };
 
-  const charges = deps.ledger.charges({ since, signal: deps.signal() });
+  const charges = deps.ledger.charges({ since, say: deps.beat, signal: deps.signal() });
   for await (const batch of batchesOf(charges)) {
+    deps.beat();
     for (const { providerId } of batch) booked.add(providerId);
-    for (const orderId of await differingOrders(deps, batch)) differing.add(orderId);
-    if (full()) break;
+    add(await differingOrders(deps, batch));
   }
-  for (let after = FIRST; after !== null && !full();) {
-    const { moved, next } = await movedPayments(deps, since, after);
-    const unbooked = moved.filter(({ providerId }) => !booked.has(providerId));
-    for (const orderId of await unbookedOrders(deps, unbooked)) differing.add(orderId);
+  for (let after: Position | null = FIRST; after !== null;) {
+    deps.beat();
+    const { moved, next }: Moved = await movedPayments(deps, since, after);
+    add(
+      await unbookedOrders(
+        deps,
+        moved.filter(({ providerId }) => !booked.has(providerId)),
+      ),
+    );
     after = next;
   }
-  return [...differing].slice(0, MOST_DIFFERENCES).map((orderId) => ({ orderId }));
+  const all = [...differing].sort();
+  const orderIds = all.slice(0, page.limit);
+  return {
+    items: orderIds.map((orderId) => ({ orderId })),
+    next: all.length > page.limit ? (orderIds.at(-1) ?? null) : null,
+  };
 }
 
 async function clockMinus(payment: SqlTransaction, ms: number): Promise<Date> {
@@ -62,14 +77,11 @@ async function differingOrders({ payment, ledger }: Deps, charges: readonly Book
 
 type MovedPayment = OrderRef & Readonly<{ providerId: string; id: string; at: string }>;
 type Position = Readonly<{ at: string; id: string }>;
+type Moved = Readonly<{ moved: readonly MovedPayment[]; next: Position | null }>;
 
-const FIRST: Position | null = { at: '-infinity', id: '00000000-0000-0000-0000-000000000000' };
+const FIRST: Position = { at: '-infinity', id: '00000000-0000-0000-0000-000000000000' };
 
-async function movedPayments(
-  { payment, ledger }: Deps,
-  since: Date,
-  after: Position,
-): Promise<{ moved: MovedPayment[]; next: Position | null }> {
+async function movedPayments({ payment, ledger }: Deps, since: Date, after: Position): Promise<Moved> {
   const moved = await payment.$queryRaw<MovedPayment[]>`
     select order_id::text as "orderId", provider_payment_id as "providerId", id::text, updated_at::text as at
     from payments
@@ -82,13 +94,14 @@ async function movedPayments(
 
 /**
  * Payments that the books did not show. They may only have moved there a moment before the window, or after the books
- * were read: so the books are asked for exactly these orders.
+ * were read: so the books are asked for exactly these charges.
  */
 async function unbookedOrders(deps: Deps, payments: readonly MovedPayment[]): Promise<string[]> {
   if (payments.length === 0) return [];
-  const orderIds = payments.map(({ orderId }) => orderId);
+  const providerIds = payments.map(({ providerId }) => providerId);
   const found: BookedCharge[] = [];
-  for await (const charge of deps.ledger.charges({ orderIds, signal: deps.signal() })) found.push(charge);
+  const charges = deps.ledger.charges({ providerIds, say: deps.beat, signal: deps.signal() });
+  for await (const charge of charges) found.push(charge);
   const known = new Set(found.map(({ providerId }) => providerId));
   const missing = payments.filter(({ providerId }) => !known.has(providerId)).map(({ orderId }) => orderId);
   return [...missing, ...(await differingOrders(deps, found))];

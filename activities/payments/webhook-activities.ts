@@ -13,7 +13,12 @@ export const webhookActivities = (deps: WebhookDeps): WebhookActivities =>
     async applyWebhook(ref: WebhookRef) {
       const { outcome, orderId } = await findWebhook(deps.payment, ref);
       if (orderId === null) return { outcome: 'UNKNOWN_CHARGE' as const, orderId };
-      return { outcome: outcome ?? (await apply(deps, ref, orderId)), orderId };
+      return { ...(outcome === null ? await apply(deps, ref, orderId) : { outcome }), orderId };
+    },
+
+    async readWebhook(ref: WebhookRef) {
+      const { orderId } = await findWebhook(deps.payment, ref);
+      return { orderId };
     },
 
     async closeWebhook({ outcome, ...ref }: WebhookRef & Readonly<{ outcome: WebhookOutcome }>): Promise<void> {
@@ -21,24 +26,33 @@ export const webhookActivities = (deps: WebhookDeps): WebhookActivities =>
     },
   });
 
-async function apply(deps: WebhookDeps, ref: WebhookRef, orderId: string): Promise<WebhookOutcome> {
+type Applied = Readonly<{ outcome: WebhookOutcome; wasSettled?: true }>;
+
+async function apply(deps: WebhookDeps, ref: WebhookRef, orderId: string): Promise<Applied> {
   const before = await readStanding(deps.payment, orderId);
+  const late: Applied = {
+    outcome: 'LATE_CAPTURE',
+    ...(before.payment?.status === 'REFUNDED' && { wasSettled: true }),
+  };
   // Nothing that the gateway could say changes a payment that was captured as asked.
   if (before.mark.decision !== 'CAPTURED') {
     if (before.payment === undefined) throw new Error(`the payment of order ${orderId} is gone`);
     const charge = await lookUp(deps, before.payment);
     const after = await deps.payment.$transaction((tx) => learn(tx, orderId, charge, null));
-    if (isLate(after, charge)) return 'LATE_CAPTURE';
-    if (after.mark.decision === null || after.mark.decision === 'ABANDONED') return 'UNCHANGED';
+    if (isLate(after, charge)) return late;
+    if (after.mark.decision === null || after.mark.decision === 'ABANDONED') return UNCHANGED;
+  } else if (before.payment?.goesBack === true) {
+    return late;
   }
   // By the time of the decision, not by who made it: a repeat, whose first attempt could not report, must say so too.
-  return (await decidedSince(deps.payment, ref, orderId)) ? 'APPLIED' : 'UNCHANGED';
+  return (await decidedSince(deps.payment, ref, orderId)) ? { outcome: 'APPLIED' } : UNCHANGED;
 }
 
-/** Money was taken for an order that is given up, and nobody has it on record as given back or as theirs to do so. */
+const UNCHANGED: Applied = { outcome: 'UNCHANGED' };
+
+/** Money was taken for an order that is given up: it is to go back, or went back and may not be recorded yet. */
 function isLate({ mark, payment }: Standing, { captured }: Charge): boolean {
   if (mark.decision === null || mark.decision === 'CAPTURED' || captured === null) return false;
   // Another amount than was asked: whoever heard that refusal gives it back, and a person looks at it there.
-  if (payment?.status === 'FAILED' && payment.capturedMinor !== null) return false;
-  return payment?.status !== 'REFUNDED';
+  return payment?.status !== 'FAILED' || payment.capturedMinor === null;
 }

@@ -49,6 +49,7 @@ const GOOD = {
   awaitPayment: () => undefined,
   recordSettlement: () => undefined,
   applyWebhook: () => ({ outcome: 'UNKNOWN_CHARGE', orderId: null }),
+  readWebhook: () => ({ orderId: null }),
   closeWebhook: () => undefined,
   readRefundable: ({ lines }) => lines.map((line) => ({ ...line, ordered: line.quantity, valueMinor: UNIT_MINOR })),
   beginRefund: ({ refundId, orderId, request, lines }) => ({
@@ -72,7 +73,9 @@ const GOOD = {
   findOpenPayments: () => NOTHING_FOUND,
   findPendingRefunds: () => NOTHING_FOUND,
   findOpenWebhooks: () => NOTHING_FOUND,
-  findLedgerDifferences: () => [],
+  findMovedPayments: () => NOTHING_FOUND,
+  findUnfinishedAmong: () => [],
+  findLedgerDifferences: () => NOTHING_FOUND,
 } as const satisfies Required<Script>;
 
 /** The step says no, on record and for good. */
@@ -139,6 +142,7 @@ export class FakeServices {
     readRefundable: this.#step('readRefundable'),
     recordRefund: this.#step('recordRefund'),
     readOrderState: this.#step('readOrderState'),
+    findUnfinishedAmong: this.#step('findUnfinishedAmong'),
     findPendingOrders: this.#step('findPendingOrders'),
   });
   readonly payments = withRefusals({
@@ -147,6 +151,7 @@ export class FakeServices {
     abandonPayment: this.#step('abandonPayment'),
     settleWithGateway: this.#step('settleWithGateway'),
     applyWebhook: this.#step('applyWebhook'),
+    readWebhook: this.#step('readWebhook'),
     closeWebhook: this.#step('closeWebhook'),
     beginRefund: this.#step('beginRefund'),
     refundAtGateway: this.#step('refundAtGateway'),
@@ -154,6 +159,7 @@ export class FakeServices {
     findOpenPayments: this.#step('findOpenPayments'),
     findPendingRefunds: this.#step('findPendingRefunds'),
     findOpenWebhooks: this.#step('findOpenWebhooks'),
+    findMovedPayments: this.#step('findMovedPayments'),
     findLedgerDifferences: this.#step('findLedgerDifferences'),
   });
 

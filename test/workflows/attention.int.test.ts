@@ -28,7 +28,9 @@ describe('a checkout that needs a person', () => {
     it(`parks ${undo} when it is refused for good, runs the other undos, and ends when it is marked done`, async () => {
       const run = await bench.start({ ...DECLINED, [undo]: refuses('NOT_CANCELLABLE') });
       assert.deepEqual(await parkedSteps(run, 1), [undo]);
-      await run.statusWhen(() => UNDOS.every((name) => run.steps.includes(name)));
+      // What is settled depends on what became of the payment.
+      const others = undo === 'abandonPayment' ? UNDOS.slice(0, -1) : UNDOS;
+      await run.statusWhen(() => others.every((name) => run.steps.includes(name)));
       const [parked] = (await run.status()).parked;
       assert.equal(parked?.reason, 'NOT_CANCELLABLE: refused with NOT_CANCELLABLE');
       assert.ok(Date.parse(parked.since) <= Date.now());
@@ -92,12 +94,54 @@ describe('a checkout that needs a person', () => {
         amount: { minor: 4_500, currency: 'KRW' },
       })),
     });
-    await settle.reached;
+    await run.statusWhen(() => timesCalled(run, 'closeOrder') === 1);
+    assert.equal(timesCalled(run, 'settleWithGateway'), 0, 'nobody knows yet whether the money goes back');
     await run.resolve('retry');
-    await run.statusWhen(() => timesCalled(run, 'abandonPayment') === 2);
+    await settle.reached;
+    assert.equal(timesCalled(run, 'abandonPayment'), 2);
     settle.open();
     assert.deepEqual(await run.result(), REJECTED);
     assert.deepEqual(run.steps, ['reserveStock', 'createOrder', 'capturePayment', ...UNDOS, 'recordSettlement']);
+  });
+
+  it('leaves the money of a paid order where it is, when its payment is known too late to go forward', async () => {
+    const run = await bench.start({
+      ...DECLINED,
+      abandonPayment: (_input, call) =>
+        call === 1 ? refuses('NOT_FOUND')() : { outcome: 'ALREADY_CAPTURED', paymentId: PAYMENT_ID },
+      releaseStock: refuses('NOT_CANCELLABLE'),
+      closeOrder: refuses('NOT_CANCELLABLE'),
+    });
+    assert.deepEqual(await parkedSteps(run, 3), ['abandonPayment', 'releaseStock', 'closeOrder']);
+    await run.resolve('retry');
+    await run.statusWhen(() => timesCalled(run, 'closeOrder') === 2);
+    assert.deepEqual((await parkedSteps(run, 2)).toSorted(), ['closeOrder', 'releaseStock']);
+    await run.resolve('markDone');
+    await run.result();
+    assert.equal(timesCalled(run, 'settleWithGateway'), 0);
+  });
+
+  it('parks after a wrong amount was given back and recorded, and looks again when it is told to retry', async () => {
+    const run = await bench.start({
+      ...DECLINED,
+      settleWithGateway: () => ({
+        outcome: 'REFUNDED',
+        paymentId: PAYMENT_ID,
+        amount: { minor: 4_501, currency: 'KRW' },
+        mismatch: true,
+      }),
+    });
+    assert.deepEqual(await parkedSteps(run, 1), ['settleWithGateway']);
+    assert.match(
+      (await run.status()).parked[0]?.reason ?? '',
+      /^PAYMENT_AMOUNT_MISMATCH: order .* 4501 KRW were given/,
+    );
+    assert.equal(timesCalled(run, 'recordSettlement'), 1);
+    await run.resolve('retry');
+    await run.statusWhen(() => timesCalled(run, 'settleWithGateway') === 2);
+    await parkedSteps(run, 1);
+    await run.resolve('markDone');
+    assert.deepEqual(await run.result(), REJECTED);
   });
 
   it('parks a step after the capture instead of undoing anything, and completes when it is retried', async () => {

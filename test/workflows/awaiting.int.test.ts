@@ -157,7 +157,7 @@ describe('a checkout whose shopper still has to pay', () => {
     assert.deepEqual(await run.shown(), { CheckoutStatus: 'COMPLETED', OrderTotalMinor: 4_500 });
     assert.equal((await run.status()).failureCode, null);
     const abandoned = run.calls.find(({ step }) => step === 'abandonPayment');
-    assert.deepEqual(abandoned?.input, { orderId: run.orderId, giveBack: false });
+    assert.deepEqual(abandoned?.input, { orderId: run.orderId });
   });
 
   it('gives money back that came after the expiry, and says so in the history of the order', async () => {
@@ -220,7 +220,8 @@ describe('a checkout whose shopper still has to pay', () => {
     assert.equal(await answer(), 'CANCELLED');
     assert.deepEqual(await run.result(), CANCELLED);
     gate.open();
-    assert.deepEqual(run.steps, [...BEFORE, 'checkPayment', ...UNDOS, 'recordSettlement']);
+    const undone: StepName[] = ['abandonPayment', 'closeOrder', 'releaseStock', 'settleWithGateway'];
+    assert.deepEqual(run.steps, [...BEFORE, 'checkPayment', ...undone, 'recordSettlement']);
   });
 
   it('cannot be cancelled any more once it has expired', async () => {
@@ -260,7 +261,7 @@ describe('a checkout whose shopper still has to pay', () => {
   });
 
   it('ignores that nobody can look, and lets the locked row decide when the hold is over', async function () {
-    this.timeout(60_000); // a look is tried for twenty seconds
+    this.timeout(180_000); // the last look is tried for two minutes
     const run = await bench.start(transfer({ checkPayment: isDown }, SHORT_HOLD_MS));
     assert.deepEqual(await run.result(), EXPIRED);
     assert.deepEqual(run.steps, [...BEFORE, 'checkPayment', ...UNDOS]);

@@ -13,17 +13,16 @@ const UNDO_PAYMENT = ['abandonPayment', 'releaseStock', 'closeOrder', 'settleWit
 
 /** What runs when the cancel comes while this step runs and succeeds, and nothing else. */
 const STEPS: Readonly<Record<Step, readonly StepName[]>> = {
-  reserveStock: ['reserveStock', 'releaseStock', 'closeOrder'],
+  reserveStock: ['reserveStock', ...UNDO_PAYMENT],
   createOrder: ['reserveStock', 'createOrder', ...UNDO_PAYMENT],
   capturePayment: ['reserveStock', 'createOrder', 'capturePayment', ...UNDO_PAYMENT],
 };
 
-/** Money that was taken meanwhile goes back, and the order's history says so. */
-const GIVEN_BACK: Readonly<Record<Step, readonly StepName[]>> = {
-  reserveStock: [],
-  createOrder: [],
-  capturePayment: ['recordSettlement'],
-};
+/** Of money that was taken meanwhile, the order decides, and then it is on record before anything else is undone. */
+const CAPTURED_MEANWHILE: readonly StepName[] = [
+  ...['reserveStock', 'createOrder', 'capturePayment', 'abandonPayment', 'closeOrder', 'abandonPayment'],
+  ...['releaseStock', 'closeOrder', 'settleWithGateway', 'recordSettlement'],
+] as StepName[];
 
 /** Ways to cancel: each returns when Temporal has it, and then what to check when the checkout has ended. */
 const WAYS: Readonly<Record<string, (run: Run) => Promise<() => Promise<void>>>> = {
@@ -77,10 +76,13 @@ describe('cancelling a checkout', () => {
         await check();
         assert.deepEqual(
           run.calls.map((call) => call.step),
-          [...STEPS[step], ...GIVEN_BACK[step]],
+          step === 'capturePayment' ? CAPTURED_MEANWHILE : STEPS[step],
         );
-        const abandoned = run.calls.find((call) => call.step === 'abandonPayment');
-        if (step === 'capturePayment') assert.deepEqual(abandoned?.input, { orderId: run.orderId, giveBack: true });
+        const { orderId } = run;
+        assert.deepEqual(
+          run.calls.flatMap((call) => (call.step === 'abandonPayment' ? [call.input] : [])),
+          [{ orderId }, ...(step === 'capturePayment' ? [{ orderId, giveBack: true }] : [])],
+        );
         const closed = run.calls.find((call) => call.step === 'closeOrder');
         assert.deepEqual(closed?.input, { orderId: run.orderId, end: { status: 'CANCELLED', refusal: REFUSAL } });
         const { CheckoutStatus, FailureCode } = await run.shown();
@@ -146,6 +148,28 @@ describe('cancelling a checkout', () => {
       ['reserveStock', 'createOrder', 'capturePayment', 'markOrderPaid', 'commitStock'].sort(),
     );
   });
+
+  for (const step of ['reserveStock', 'createOrder', 'capturePayment'] as const) {
+    it(`is refused, and goes forward, where an earlier run has paid the order, as found after ${step}`, async () => {
+      const gate = new Gate();
+      const run: Run = await bench.start({
+        ...succeedingAt(step, gate, () => run.orderId),
+        abandonPayment: () => ({ outcome: 'ALREADY_CAPTURED', paymentId: PAYMENT_ID }),
+        closeOrder: refuses('NOT_CANCELLABLE'),
+      });
+      await gate.reached;
+      const { answer } = await run.cancel();
+      gate.open();
+      await assertRefused(answer(), 'NOT_CANCELLABLE');
+      assert.deepEqual(await run.result(), { status: 'COMPLETED' });
+      assert.ok('order' in (await run.placed()));
+      const undone = ['releaseStock', 'settleWithGateway'] as const;
+      assert.ok(undone.every((name) => !run.steps.includes(name)));
+      const abandoned = run.calls.filter((call) => call.step === 'abandonPayment');
+      assert.deepEqual(abandoned, [{ step: 'abandonPayment', input: { orderId: run.orderId } }]);
+      assert.equal((await run.status()).failureCode, null);
+    });
+  }
 
   it('is refused while a checkout ends for another reason, which stays the reason', async () => {
     const gate = new Gate();

@@ -23,6 +23,8 @@ const FAILED: RepairResult = { outcome: 'UNDONE', code: 'CHECKOUT_FAILED' };
 const LOOK = ['abandonPayment', 'readHeader', 'readOrderState'] as const;
 const FORWARD = ['commitStock', 'markOrderPaid'] as const;
 const UNDO = ['releaseStock', 'closeOrder', 'settleWithGateway'] as const;
+/** The order is closed before its money is given back, and before stock is touched. */
+const GIVES_BACK = ['closeOrder', 'abandonPayment', ...UNDO] as const;
 const AMOUNT = { minor: 4_500, currency: 'KRW' };
 const REFUNDED = { outcome: 'REFUNDED', paymentId: PAYMENT_ID, amount: AMOUNT } as const;
 const MOST_EVENTS = 50;
@@ -56,8 +58,8 @@ describe('the repair of an order that no checkout works on', () => {
     ['terminated after the stock was committed', CAPTURED, 'COMMITTED', 'CREATED', FORWARD, COMPLETED],
     ['terminated after the order was paid', CAPTURED, 'RESERVED', 'PAID', FORWARD, COMPLETED],
     ['that ended well', CAPTURED, 'COMMITTED', 'PAID', FORWARD, COMPLETED],
-    ['captured although its stock is gone', CAPTURED, 'RELEASED', 'CREATED', UNDO, FAILED],
-    ['captured although it is closed', CAPTURED, 'RELEASED', 'CLOSED', UNDO, FAILED],
+    ['captured although its stock is gone', CAPTURED, 'RELEASED', 'CREATED', GIVES_BACK, FAILED],
+    ['captured although it is closed', CAPTURED, 'RELEASED', 'CLOSED', GIVES_BACK, FAILED],
   ];
   for (const [which, payment, stock, order, steps, result] of matrix) {
     it(`of one ${which}: ${result.outcome}, by the steps of the saga alone`, async () => {
@@ -146,6 +148,12 @@ describe('the repair of an order that no checkout works on', () => {
       assert.ok(!run.steps.includes('settleWithGateway') && !run.steps.includes('releaseStock'));
     });
   }
+
+  it('carries an order forward that turns out to be paid when it is to be closed', async () => {
+    const run = await start(CAPTURED, 'RELEASED', 'CREATED', { closeOrder: refuses('NOT_CANCELLABLE') });
+    assert.deepEqual(await run.result(), COMPLETED);
+    assert.ok(!run.steps.includes('releaseStock') && !run.steps.includes('settleWithGateway'));
+  });
 
   it('reads nothing before the payment is decided, however long that takes', async () => {
     const run = await start(GIVEN_UP, 'RESERVED', 'CREATED', {

@@ -66,6 +66,9 @@ create index ix_payments_open on payments (created_at) where status in ('PENDING
 create index ix_payments_owed on payments (updated_at)
   where captured_amount > refunded_amount and status in ('FAILED', 'CANCELLED', 'LATE_CAPTURED');
 
+-- Captures of late, asked whether their orders still stand.
+create index ix_payments_captured on payments (captured_at) where status in ('CAPTURED', 'PARTIALLY_REFUNDED');
+
 -- Where money moved lately: compared with the gateway's books.
 create index ix_payments_moved on payments (updated_at) where captured_amount > 0;
 
@@ -96,6 +99,10 @@ create index ix_refunds_payment on refunds (payment_id);
 create index ix_refunds_pending on refunds (requested_at) where status = 'PENDING';
 create index ix_refunds_settling on refunds (requested_at)
   where refund_key like '%:settle-refund' and status <> 'SUCCEEDED';
+
+-- Settlements of late, asked whether their orders know.
+create index ix_refunds_settled on refunds (finished_at)
+  where refund_key like '%:settle-refund' and status = 'SUCCEEDED';
 
 create table refund_lines (
   refund_id uuid not null references refunds (id),
