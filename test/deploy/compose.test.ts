@@ -102,6 +102,12 @@ describe('docker-compose.yml', () => {
     assert.equal(gateway?.environment['GATEWAY_WEBHOOK_URL'], url);
   });
 
+  it('sends shoppers who confirm a card to the port of the gateway that is published on this machine', () => {
+    const { gateway } = services;
+    const { hostname, port } = new URL(gateway?.environment['GATEWAY_PUBLIC_URL'] ?? '');
+    assert.deepEqual(gateway?.ports, [`${hostname}:${port}:${gateway?.environment['GATEWAY_PORT']}`]);
+  });
+
   it('keeps everything that must survive a new container in a volume', () => {
     assert.deepEqual(services['postgresql']?.volumes, ['postgresql-data:/var/lib/postgresql']);
     assert.deepEqual(services['temporal']?.volumes, ['temporal-data:/home/temporal']);
