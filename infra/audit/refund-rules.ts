@@ -9,6 +9,8 @@ export type Refund = Readonly<{
   amount: string;
   currency: string;
   paymentId: string;
+  /** Gives back what was taken for an order that was never paid. */
+  settles: boolean;
   captured: string;
   capturedCurrency: string | null;
   lines: readonly RefundLine[];

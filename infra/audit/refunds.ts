@@ -1,5 +1,5 @@
 import { refundWorkflowId } from '../../domain/workflow-ids.ts';
-import type { Look } from './finding.ts';
+import type { Finding, Look } from './finding.ts';
 import { orderIdsAmong } from './order-ids.ts';
 import { type OrderLine, type Refund, refundFindings, type Returned } from './refund-rules.ts';
 import type { Snapshot, Snapshots } from './snapshot.ts';
@@ -31,6 +31,7 @@ export async function lookAtRefunds(
       const facts = { orderId, refunds, lines: lines.get(orderId) ?? [], returned };
       refundFindings(facts).forEach((finding) => look.add(finding));
     }
+    (await settlementsNotTold(from.order, orders)).forEach((finding) => look.add(finding));
     say(`${count} refunds`);
   }
   for await (const refundIds of returnedRefunds(from.platform)) {
@@ -56,7 +57,8 @@ async function* refundedOrders(payment: Snapshot, only: readonly string[] | null
        select i.order_id::text as "orderId", f.refunds
        from ids i cross join lateral (
          select jsonb_agg(jsonb_build_object('id', r.id, 'status', r.status, 'amount', r.amount::text,
-           'currency', r.currency, 'paymentId', p.id, 'captured', coalesce(p.captured_amount, 0)::text,
+           'currency', r.currency, 'paymentId', p.id,
+           'settles', r.refund_key like '%:settle-refund', 'captured', coalesce(p.captured_amount, 0)::text,
            'capturedCurrency', p.captured_currency, 'lines', coalesce((
              select jsonb_agg(jsonb_build_object('lineNo', l.line_no, 'quantity', l.quantity, 'restock', l.restock)
                order by l.line_no) from refund_lines l where l.refund_id = r.id), '[]')) order by r.id) as refunds
@@ -96,6 +98,29 @@ async function linesOf(
     lines.set(orderId, [...(lines.get(orderId) ?? []), { lineNo, quantity, stock, state }]);
   }
   return lines;
+}
+
+/** Money that was given back for an order that was never paid is in the history of that order, where there is one. */
+async function settlementsNotTold(order: Snapshot, orders: readonly RefundedOrder[]): Promise<Finding[]> {
+  const settled = orders.flatMap(({ orderId, refunds }) =>
+    refunds
+      .filter(({ settles, status }) => settles && status === 'SUCCEEDED')
+      .map(({ id, paymentId }) => ({ id, orderId, source: `settlement:${paymentId}` })),
+  );
+  if (settled.length === 0) return [];
+  const silent = await order.query<{ id: string }>(
+    `select s.id from jsonb_to_recordset($1::jsonb) as s(id text, "orderId" uuid, source text)
+     join orders o on o.id = s."orderId"
+     where not exists (select from order_status_history h where h.order_id = o.id and h.source_id = s.source)`,
+    [JSON.stringify(settled)],
+  );
+  const ids = new Set(silent.map(({ id }) => id));
+  return settled
+    .filter(({ id }) => ids.has(id))
+    .map(({ id, orderId, source }) => ({
+      ...{ invariant: 3, row: `refund ${id}`, orderId },
+      ...{ is: 'SUCCEEDED, and the order does not know', shouldBe: `a line ${source} in the history of the order` },
+    }));
 }
 
 /** What the ledger of stock says came back, by refund. */

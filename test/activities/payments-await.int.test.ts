@@ -17,6 +17,7 @@ import {
   openPayments,
   paymentOf,
   type PaymentService,
+  refundedInFull,
   settleFully,
   TRANSFER_HOLD_MS,
   transferInput,
