@@ -54,7 +54,10 @@ describe('relays of a PostgreSQL that stops for ten seconds', () => {
     await eventually('events flow', () => Promise.resolve(version > 100 || undefined));
     await stop();
     await sleep(DOWN_MS);
-    for (const { url } of relays) assert.equal((await fetch(`${url}/healthz`)).status, 200);
+    for (const { url } of relays) {
+      assert.equal((await fetch(`${url}/healthz`)).status, 200, 'it waits for somebody else, and is well');
+      assert.match(await (await fetch(`${url}/metrics`)).text(), /^outbox_lag_seconds\{service="platform"\} nan$/im);
+    }
     await start();
     await writing;
     await eventually('everything is published', async () => ((await unpublished(platform)) === 0 ? true : undefined));

@@ -54,23 +54,25 @@ export class RecordingBus implements Pick<EventBus, 'publish'> {
   }
 }
 
-export function versionsBySubject(events: readonly StoredEvent[]): Record<string, number[]> {
-  const versions: Record<string, number[]> = {};
-  for (const event of events) (versions[subjectOf(event)] ??= []).push(event.aggregateVersion);
-  return versions;
-}
+export const versionsBySubject = (events: readonly StoredEvent[]): Record<string, number[]> =>
+  versionsOf(events.map((event) => ({ subject: subjectOf(event), version: event.aggregateVersion })));
 
 /** What a consumer sees that drops what it has seen: the first of each. */
 export const firstOnly = (versions: readonly number[]): number[] => [...new Set(versions)];
 
 export const upTo = (last: number): number[] => Array.from({ length: last }, (_, index) => index + 1);
 
+/** An event's place in the order of its aggregate. */
+export type Versioned = Readonly<{ subject: string; version: number }>;
+
+/** The log of the embedded bus, in the order in which it is read. */
+export const LOG_BY_POSITION = 'select subject, aggregate_version::int as version from event_log order by position';
+
 /** What is in the log of the embedded bus: the versions of each subject, by position. */
-export async function onEmbeddedBus(adminUrl: string): Promise<Record<string, number[]>> {
-  const rows = await query<{ subject: string; version: number }>(
-    adminUrl,
-    'select subject, aggregate_version::int as version from event_log order by position',
-  );
+export const onEmbeddedBus = async (adminUrl: string): Promise<Record<string, number[]>> =>
+  versionsOf(await query<Versioned>(adminUrl, LOG_BY_POSITION));
+
+export function versionsOf(rows: readonly Versioned[]): Record<string, number[]> {
   const versions: Record<string, number[]> = {};
   for (const { subject, version } of rows) (versions[subject] ??= []).push(version);
   return versions;
