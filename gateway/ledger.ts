@@ -54,10 +54,11 @@ const entriesByCharge = (db: Databases['gateway'], query: LedgerQuery) => db.$qu
   where (charge_id, id) > (${afterOf(query.cursor).chargeId}, ${afterOf(query.cursor).id}::bigint) and ${wanted(query)}
   order by charge_id, id limit ${query.limit + 1}`;
 
-function wanted({ orderId, since }: LedgerQuery): Prisma.Sql {
+function wanted({ orderId, providerId, since }: LedgerQuery): Prisma.Sql {
   const ofOrder = orderId === undefined ? Prisma.sql`true` : Prisma.sql`order_id = ${orderId}`;
-  if (since === undefined) return ofOrder;
-  return Prisma.sql`${ofOrder} and charge_id in (
+  const named = providerId === undefined ? ofOrder : Prisma.sql`${ofOrder} and charge_id = ${providerId}`;
+  if (since === undefined) return named;
+  return Prisma.sql`${named} and charge_id in (
     select charge_id from ledger_entries where created_at >= ${since}::timestamptz)`;
 }
 

@@ -29,6 +29,8 @@ export const refundsQuery = z.strictObject({ refundKey: z.string().regex(KEY) })
  */
 export const ledgerQuery = z.strictObject({
   orderId: orderId.optional(),
+  /** Any text: an id that is none has no entries. */
+  providerId: z.string().min(1).max(255).optional(),
   since: z.iso.datetime({ offset: true }).optional(),
   order: z.enum(['commit', 'charge']).default('commit'),
   cursor: z

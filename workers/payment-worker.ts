@@ -1,4 +1,4 @@
-import { cancellationSignal } from '@temporalio/activity';
+import { cancellationSignal, heartbeat } from '@temporalio/activity';
 
 import { paymentActivities } from '../activities/payments/activities.ts';
 import type { PageInput } from '../activities/payments/contract.ts';
@@ -23,7 +23,7 @@ export async function openPaymentWorker(context: WorkerContext): Promise<OpenWor
     ...paymentActivities(deps),
     ...refundActivities(deps),
     ...webhookActivities(deps),
-    ...paymentFinders(deps),
+    ...paymentFinders({ ...deps, beat: () => heartbeat() }),
   };
   const worker = await createWorker(context, { taskQueue: QUEUES.payments, activities });
   const find = (page: PageInput) => openWebhooks(payment, page);

@@ -92,11 +92,11 @@ export async function stillDiffering(
   }
 }
 
-/** A page that does not fit any more is left to the next run as a whole, so no leftover is passed over. */
+/** A page that does not fit any more is left to the next run as a whole, so no leftover is passed over; one always fits. */
 const budgetOf = (most: number) => {
   let taken = 0;
   return (count: number): boolean => {
-    if (taken + count > most) return false;
+    if (taken > 0 && taken + count > most) return false;
     taken += count;
     return true;
   };

@@ -2,19 +2,18 @@ import type { ReconcileResult, ReconcileRow } from '../../domain/reconcile.ts';
 
 /** The result for a person: a table, what could not be asked, and the verdict. */
 export function reportOf(result: ReconcileResult): string {
-  const { rows, more, unreachable } = result;
+  const { rows, unreachable } = result;
   const parts = [
     rows.length === 0 ? '' : tableOf(rows),
     unreachable.map(({ source, reason }) => `${source}: could not be asked: ${reason}`).join('\n'),
-    more ? 'There is more than one run takes on: run it again.' : '',
     verdictOf(result),
   ];
   return parts.filter((part) => part !== '').join('\n\n');
 }
 
 /** 0: nothing is left. 1: something is, or was found in a dry run. 2: it could not look everywhere. */
-export function exitCodeOf({ rows, more, unreachable }: ReconcileResult): 0 | 1 | 2 {
-  if (more || rows.some(({ result }) => result !== 'REPAIRED')) return 1;
+export function exitCodeOf({ rows, unreachable }: ReconcileResult): 0 | 1 | 2 {
+  if (rows.some(({ result }) => result !== 'REPAIRED')) return 1;
   return unreachable.length > 0 ? 2 : 0;
 }
 

@@ -4,14 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 
-import type { ReconcileInput, ReconcileResult } from '../../domain/reconcile.ts';
+import type { ReconcileInput, ReconcilePosition, ReconcileResult } from '../../domain/reconcile.ts';
 import type { Config } from '../../infra/config.ts';
 import { findEndpoints, NothingIsRunning, temporalEnvironment } from '../../infra/endpoints.ts';
 import { progressQuery, QUEUES, RECONCILE_WORKFLOW } from '../../workflows/contract.ts';
 import { reasonOf } from '../reason.ts';
 
 type Reconcile = (input: ReconcileInput) => Promise<ReconcileResult>;
-export type ReconcileOptions = ReconcileInput & Readonly<{ say?: (what: string) => void }>;
+export type ReconcileOptions = Pick<ReconcileInput, 'apply'> & Readonly<{ say?: (what: string) => void }>;
 
 /** Thrown when nothing can be said. Its message is one actionable line. */
 export class CannotReconcile extends Error {}
@@ -20,13 +20,16 @@ const CALL_LIMIT_MS = 5_000;
 /** A worker that lives takes the workflow up within moments. */
 const PICK_UP_LIMIT_MS = 20_000;
 /** The server ends a run after this; its own limits add up to less, unless workers are missing. */
-const RUN_LIMIT_MS = 10 * 60_000;
+const RUN_LIMIT_MS = 45 * 60_000;
 /** So much later the answer of the server must have been here. */
 const ANSWER_LIMIT_MS = 30_000;
 const LOOK_EVERY_MS = 1_000;
+/** The provider's books are compared for what moved within this time. */
+const WINDOW_MS = 7 * 24 * 60 * 60_000;
 
 /**
- * Runs the workflow `reconcile` on the system that the environment names, or else on the one that `npm start` runs.
+ * Runs the workflow `reconcile` on the system that the environment names, or else on the one that `npm start` runs, and
+ * again until every source was looked through to its end.
  *
  * @throws NothingIsRunning, or CannotReconcile when Temporal or the checkout worker does not answer
  */
@@ -40,7 +43,7 @@ export async function reconcileSystem(config: Config, options: ReconcileOptions)
   }
   const connection = Connection.lazy(connectionOptions);
   try {
-    return await run(new Client({ connection, namespace }), options);
+    return await runToTheEnd(new Client({ connection, namespace }), options);
   } catch (error) {
     if (error instanceof CannotReconcile) throw error;
     if (error instanceof WorkflowFailedError) {
@@ -57,7 +60,21 @@ export async function reconcileSystem(config: Config, options: ReconcileOptions)
   }
 }
 
-async function run(client: Client, { apply, say = () => undefined }: ReconcileOptions): Promise<ReconcileResult> {
+async function runToTheEnd(client: Client, options: ReconcileOptions): Promise<ReconcileResult> {
+  let result = await run(client, options, {});
+  while (result.next !== null) {
+    const { rows, unreachable } = result;
+    const more = await run(client, options, { from: result.next });
+    result = { ...more, rows: [...rows, ...more.rows], unreachable: [...unreachable, ...more.unreachable] };
+  }
+  return result;
+}
+
+async function run(
+  client: Client,
+  { apply, say = () => undefined }: ReconcileOptions,
+  where: Readonly<{ from?: ReconcilePosition }>,
+): Promise<ReconcileResult> {
   const { connection, workflow } = client;
   say('starting');
   const handle = await connection.withDeadline(Date.now() + CALL_LIMIT_MS, () =>
@@ -65,7 +82,7 @@ async function run(client: Client, { apply, say = () => undefined }: ReconcileOp
       taskQueue: QUEUES.checkout,
       workflowId: `reconcile-command-${randomUUID()}`,
       workflowRunTimeout: RUN_LIMIT_MS,
-      args: [{ apply }],
+      args: [{ apply, windowMs: WINDOW_MS, ...where }],
     }),
   );
   const end = new AbortController();

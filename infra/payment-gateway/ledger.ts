@@ -12,6 +12,8 @@ export type LedgerQuery = Readonly<{
   since?: Date | undefined;
   /** Only charges of these orders; all when undefined. */
   orderIds?: readonly string[] | undefined;
+  /** Only these charges, by the provider's ids; all when undefined. Never costs more than they are many. */
+  providerIds?: readonly string[] | undefined;
   /** Told how many entries were read so far. */
   say?: ((entries: number) => void) | undefined;
   signal?: AbortSignal | undefined;

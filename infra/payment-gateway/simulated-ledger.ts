@@ -1,6 +1,7 @@
 import pRetry from 'p-retry';
 import { z } from 'zod';
 
+import { eachAtOnce } from './at-once.ts';
 import { callOnce } from './http.ts';
 import type { BookedCharge, GatewayLedger, LedgerQuery } from './ledger.ts';
 import { GatewayOutage } from './outage.ts';
@@ -41,19 +42,21 @@ export function simulatedLedger({ url, timeoutMs }: Readonly<{ url: string; time
 
   return {
     provider: 'simulated',
-    async *charges({ since, orderIds, say, signal }: LedgerQuery) {
+    async *charges({ since, orderIds, providerIds, say, signal }: LedgerQuery) {
       const search: Record<string, string> = since === undefined ? {} : { since: since.toISOString() };
       let entries = 0;
       const counted = (count: number): void => say?.((entries += count));
-      if (orderIds === undefined) {
-        yield* folded(readPages(search, signal), counted);
+      const read = (more: Readonly<Record<string, string>> = {}) =>
+        folded(readPages({ ...search, ...more }, signal), counted);
+      if (orderIds === undefined && providerIds === undefined) {
+        yield* read();
         return;
       }
-
-      for (let first = 0; first < orderIds.length; first += CALLS_AT_ONCE) {
-        const some = orderIds.slice(first, first + CALLS_AT_ONCE);
-        const ofOrder = (orderId: string) => collected(folded(readPages({ ...search, orderId }, signal), counted));
-        for (const charges of await Promise.all(some.map(ofOrder))) yield* charges;
+      const [name, ids, among] =
+        providerIds === undefined ? ['orderId', orderIds ?? []] : ['providerId', providerIds, orderIds];
+      const wanted = among && new Set(among);
+      for await (const charges of eachAtOnce(ids, CALLS_AT_ONCE, (id) => collected(read({ [name]: id })))) {
+        for (const charge of charges) if (wanted === undefined || wanted.has(charge.orderId)) yield charge;
       }
     },
   };

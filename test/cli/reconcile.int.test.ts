@@ -51,7 +51,7 @@ describe('npm run reconcile', function () {
 
     const dry = await reconcile(['--json']);
     const found = JSON.parse(dry.stdout) as ReconcileResult;
-    assert.deepEqual([dry.code, found.apply, found.more, found.unreachable], [1, false, false, []]);
+    assert.deepEqual([dry.code, found.apply, found.next, found.unreachable], [1, false, null, []]);
     assert.deepEqual(
       found.rows.map(({ id, result }) => [id, result]).sort(),
       [...left.keys()].map((id) => [id, 'FOUND']).sort(),

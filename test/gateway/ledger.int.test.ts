@@ -63,6 +63,14 @@ describe('the ledger of the simulated gateway, as the adapter reads it', functio
     assert.deepEqual(await read({ orderIds: [] }), []);
   });
 
+  it('reads a few charges by their ids, also one that is unknown', async () => {
+    const [some, other] = [await captured(), await captured()];
+    const providerIds = [some.providerId, 'pi_of_somebody_else'];
+    assert.deepEqual(await read({ providerIds }), [bookedAs(some, 0)]);
+    assert.deepEqual(await read({ providerIds, orderIds: [other.orderId] }), []);
+    assert.deepEqual(await read({ providerIds: [] }), []);
+  });
+
   it('reads charges on which money moved since an instant, with all of their money', async () => {
     const [old, touched] = [await captured(), await captured()];
     await sleep(20);

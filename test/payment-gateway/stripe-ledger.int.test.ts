@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 
 import type { BookedCharge, GatewayLedger, LedgerQuery } from '../../infra/payment-gateway/ledger.ts';
 import { GatewayOutage } from '../../infra/payment-gateway/outage.ts';
@@ -25,6 +26,12 @@ const booked = (orderId: string, overrides: Partial<BookedCharge> = {}): BookedC
   ...{ providerId: 'pi_1', orderId, captured: 2_500, refunded: 0, currency: 'USD' },
   ...overrides,
 });
+
+/** A list over as many pages as Stripe's answers take. */
+const inPages = (all: readonly unknown[]) =>
+  Array.from({ length: Math.ceil(all.length / 50) }, (_, page) =>
+    says(200, listJson(all.slice(page * 50, page * 50 + 50), (page + 1) * 50 < all.length)),
+  );
 
 describe('the books of Stripe', function () {
   this.timeout(30_000);
@@ -80,14 +87,61 @@ describe('the books of Stripe', function () {
     const charged = { object: 'charge', payment_intent: 'pi_1' };
     const sources = [refunded, charged, { object: 'payout' }, null, 'ch_2', { object: 'charge', payment_intent: null }];
     const movements = sources.map((source, i) => ({ object: 'balance_transaction', id: `txn_${i}`, source }));
+    stripe.on(INTENTS, says(200, listJson([])));
     stripe.on(MOVEMENTS, says(200, listJson(movements)));
     stripe.on('GET /v1/payment_intents/pi_1', says(200, of(ORDER_1)));
     assert.deepEqual(await read({ since: new Date(1_795_000_000_999) }), [booked(ORDER_1)]);
     assert.deepEqual(
-      stripe.requests.map(({ route }) => route),
-      [MOVEMENTS, 'GET /v1/payment_intents/pi_1'],
+      stripe.requests.map(({ route, params }) => [route, params['created[gte]']]),
+      [
+        [INTENTS, '1795000000'],
+        [MOVEMENTS, '1795000000'],
+        ['GET /v1/payment_intents/pi_1', undefined],
+      ],
     );
-    assert.equal(stripe.requests[0]?.params['created[gte]'], '1795000000');
+  });
+
+  it('since an instant ask for no charge by itself that was made since, and for the older ones a few at once', async () => {
+    const fresh = Array.from({ length: 120 }, (_, i) => of(randomUUID(), { id: `pi_new${i}` }));
+    const old = Array.from({ length: 60 }, (_, i) => of(randomUUID(), { id: `pi_old${i}` }));
+    const unpaid = intentJson({ id: 'pi_late', metadata: { order_id: ORDER_1 } });
+    const moved = [...fresh, ...old, unpaid].map(({ id }) => ({
+      object: 'balance_transaction',
+      id: `txn_${id}`,
+      source: { object: 'charge', payment_intent: id },
+    }));
+    stripe.on(INTENTS, ...inPages([unpaid, ...fresh]));
+    stripe.on(MOVEMENTS, ...inPages(moved));
+    let [open, most] = [0, 0];
+    for (const intent of old) {
+      stripe.on(`GET /v1/payment_intents/${intent.id}`, (req, res) => {
+        most = Math.max(most, ++open);
+        setTimeout(() => {
+          open -= 1;
+          says(200, intent)(req, res);
+        }, 30);
+      });
+    }
+    stripe.on('GET /v1/payment_intents/pi_late', says(200, of(ORDER_1, { id: 'pi_late' })));
+    const found = await read({ since: new Date() });
+    assert.deepEqual(
+      found.map(({ providerId }) => providerId),
+      [...fresh, ...old, unpaid].map(({ id }) => id),
+    );
+    assert.equal(stripe.requests.length, 3 + 4 + 61);
+    assert.equal(most, 8);
+  });
+
+  it('of charges that are named are asked for by name alone, and lack those that Stripe does not know', async () => {
+    stripe.on('GET /v1/payment_intents/pi_1', says(200, of(ORDER_1)));
+    const missing = { type: 'invalid_request_error', code: 'resource_missing' };
+    stripe.on('GET /v1/payment_intents/pi_2', refuses(404, missing));
+    assert.deepEqual(await read({ providerIds: ['pi_1', 'pi_2'] }), [booked(ORDER_1)]);
+    assert.deepEqual(await read({ providerIds: [] }), []);
+    assert.equal(stripe.requests.length, 2);
+
+    stripe.on('GET /v1/payment_intents/pi_2', refuses(404, { type: 'invalid_request_error' }));
+    await assert.rejects(read({ providerIds: ['pi_1', 'pi_2'] }), GatewayOutage);
   });
 
   for (const [name, reply] of [
@@ -96,14 +150,10 @@ describe('the books of Stripe', function () {
     ['an empty page that is not the last', says(200, listJson([], true))],
     ['an item of another form', says(200, listJson([{ ...capturedJson(), amount_received: null }]))],
   ] as const) {
-    it(`${name} ends the reading with an outage, after what was read`, async () => {
+    it(`${name} ends the reading with an outage`, async () => {
       stripe.on(INTENTS, says(200, listJson([of(ORDER_1)], true)), reply);
-      const seen: BookedCharge[] = [];
-      const reading = (async () => {
-        for await (const charge of ledger.charges({})) seen.push(charge);
-      })();
-      await assert.rejects(reading, (error: unknown) => error instanceof GatewayOutage);
-      assert.deepEqual(seen, [booked(ORDER_1)]);
+      await assert.rejects(read(), (error: unknown) => error instanceof GatewayOutage);
+      assert.equal(stripe.requests.length, 2);
     });
   }
 

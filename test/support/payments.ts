@@ -52,7 +52,7 @@ export async function openPayments(settings: Partial<GatewaySettings> = {}): Pro
     activities: activitiesWith(payment, port),
     webhooks: webhookActivities({ payment, gateway: port, signal }),
     finders: paymentFinders({
-      ...{ payment, signal },
+      ...{ payment, signal, beat: () => undefined },
       ledger: simulatedLedger({ url: gateway.url, timeoutMs: TIMEOUT_MS }),
     }),
     adminUrl: databases.adminUrl('payment'),

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 
 import { Client, Connection, WorkflowNotFoundError } from '@temporalio/client';
 
-import type { WebhookRef } from '../../activities/payments/contract.ts';
-import type { ReconcileResult, ReconcileRow } from '../../domain/reconcile.ts';
+import type { PageInput, WebhookRef } from '../../activities/payments/contract.ts';
+import type { ReconcileInput, ReconcilePosition, ReconcileResult, ReconcileRow } from '../../domain/reconcile.ts';
 import { refundWorkflowId, repairWorkflowId, webhookWorkflowId } from '../../domain/workflow-ids.ts';
 import { RECONCILE_WORKFLOW, REPAIR_WORKFLOW } from '../../workflows/contract.ts';
 import type { reconcile } from '../../workflows/reconcile.ts';
@@ -36,7 +36,7 @@ const finding = (left: Leftovers): Script => ({
   findOpenPayments: () => page(refs(left.payments)),
   findPendingRefunds: () => page(left.refunds),
   findOpenWebhooks: () => page(left.webhooks),
-  findLedgerDifferences: () => refs(left.ledger),
+  findLedgerDifferences: () => page(refs(left.ledger)),
 });
 
 describe('reconciling', () => {
@@ -54,17 +54,22 @@ describe('reconciling', () => {
   });
 
   /** @param about orders, refunds and events whose own steps the script answers too */
-  const start = (apply: boolean, script: Script, about: string[] = []): Promise<WorkRun<typeof reconcile>> => {
+  const start = (
+    apply: boolean,
+    script: Script,
+    about: string[] = [],
+    more: Omit<ReconcileInput, 'apply'> = {},
+  ): Promise<WorkRun<typeof reconcile>> => {
     const id = `reconcile-test-${randomUUID()}`;
     const options = { orderId: SEARCH, about, script };
-    return bench.startWork<typeof reconcile>(RECONCILE_WORKFLOW, id, [{ apply }], options);
+    return bench.startWork<typeof reconcile>(RECONCILE_WORKFLOW, id, [{ apply, ...more }], options);
   };
   const run = async (apply: boolean, script: Script, about?: string[]): Promise<ReconcileResult> =>
     (await start(apply, script, about)).result();
   const brief = ({ rows }: ReconcileResult) => rows.map(({ id, found, action, result }) => [id, found, action, result]);
 
   it('finds nothing where nothing is left', async () => {
-    const nothing = { rows: [], more: false, unreachable: [] };
+    const nothing = { rows: [], next: null, unreachable: [] };
     assert.deepEqual(await run(true, {}), { apply: true, ...nothing });
   });
 
@@ -100,10 +105,11 @@ describe('reconciling', () => {
       },
       { ...checkout, kind: 'ledger', id: differs, orderId: differs, found: ['gateway ledger differs'] },
     ] satisfies ReconcileRow[]);
-    assert.deepEqual([result.more, result.unreachable], [false, []]);
+    assert.deepEqual([result.next, result.unreachable], [null, []]);
     const steps: StepName[] = [...search.steps].sort();
     assert.deepEqual(steps, [
       'findLedgerDifferences',
+      'findMovedPayments',
       'findOpenPayments',
       'findOpenWebhooks',
       'findPendingOrders',
@@ -144,7 +150,7 @@ describe('reconciling', () => {
     const search = await start(true, {
       ...finding({ stock: [live.orderId], ledger: [live.orderId] }),
       findPendingOrders: (_input, call) => page(call === 1 ? refs([ended]) : []),
-      findLedgerDifferences: (_input, call) => refs(call === 1 ? [ended] : []),
+      findLedgerDifferences: (_input, call) => page(refs(call === 1 ? [ended] : [])),
     });
     assert.deepEqual((await search.result()).rows, []);
     gate.open();
@@ -180,7 +186,7 @@ describe('reconciling', () => {
     const [helped, stays] = ids(2) as [string, string];
     const result = await run(
       true,
-      { findLedgerDifferences: (_input, call) => refs(call <= 2 ? [helped, stays] : [stays]) },
+      { findLedgerDifferences: (_input, call) => page(refs(call <= 2 ? [helped, stays] : [stays])) },
       [helped, stays],
     );
     assert.deepEqual(brief(result), [
@@ -197,17 +203,57 @@ describe('reconciling', () => {
     assert.deepEqual(brief(result), [[orderId, ['stock RESERVED'], 'repair', 'REPAIRED']]);
   });
 
-  it('reads page by page, and takes on a bounded number', async () => {
-    const all = ids(700);
-    const search = await start(false, {
-      findReservedOrders: ({ after, limit }) => {
-        const from = after === null ? 0 : all.indexOf(after) + 1;
-        const items = all.slice(from, from + limit);
-        return { items: refs(items), next: from + limit < all.length ? (items.at(-1) ?? null) : null };
+  /** A source of so many orders, in pages. */
+  const pagesOf =
+    (all: readonly string[]) =>
+    ({ after, limit }: PageInput) => {
+      const first = after === null ? 0 : all.indexOf(after) + 1;
+      const items = all.slice(first, first + limit);
+      return { items: refs(items), next: first + limit < all.length ? (items.at(-1) ?? null) : null };
+    };
+
+  it('reads page by page, takes on a bounded number, and goes on there in the next run, without what is done', async () => {
+    const [held, pending] = [ids(700), ids(300)];
+    const script = { findReservedOrders: pagesOf(held), findPendingOrders: pagesOf(pending) };
+    const seen: string[] = [];
+    const steps: StepName[][] = [];
+    for (let from: ReconcilePosition | null | undefined; from !== null;) {
+      const search = await start(false, script, [], from === undefined ? {} : { from });
+      const { rows, next }: ReconcileResult = await search.result();
+      assert.ok(rows.length > 0 && rows.length <= MOST_ROWS, `${rows.length} rows`);
+      seen.push(...rows.map(({ id }) => id));
+      steps.push([...search.steps]);
+      from = next;
+    }
+    assert.deepEqual(seen.toSorted(), [...held, ...pending].toSorted());
+    assert.deepEqual([steps.length, steps[0]?.includes('findOpenPayments')], [2, true]);
+    assert.ok(!steps[1]?.includes('findOpenPayments'), 'a source that was at its end was read again');
+  });
+
+  it('comes to a leftover behind more live rows than one run looks through', async () => {
+    const gate = new Gate();
+    const live = await bench.start({ createOrder: gate.before(refuses('CHECKOUT_ABANDONED')) });
+    await gate.reached;
+    const lost = randomUUID();
+    const script: Script = {
+      findOpenPayments: ({ after }) => {
+        const page = Number(after ?? 0) + 1;
+        return { items: refs([page <= 85 ? live.orderId : lost]), next: page <= 85 ? String(page) : null };
       },
-    });
-    const { rows, more } = await search.result();
-    assert.deepEqual([rows.map(({ id }) => id), more], [all.slice(0, MOST_ROWS), true]);
+    };
+    const first = await run(false, script);
+    assert.deepEqual([first.rows, first.next], [[], { payments: '80' }]);
+    const second = await (await start(false, script, [], { from: first.next ?? {} })).result();
+    assert.deepEqual([brief(second), second.next], [[[lost, ['payment open'], 'repair', 'FOUND']], null]);
+    gate.open();
+    await live.result();
+  });
+
+  it('goes on by itself to the end where that is asked for, as the Schedule does', async () => {
+    const held = ids(700);
+    const search = await start(false, { findReservedOrders: pagesOf(held) }, [], { goOn: true });
+    const { rows, next } = await search.result();
+    assert.deepEqual([rows.map(({ id }) => id), next], [held.slice(MOST_ROWS), null]);
   });
 
   it('has a bounded number of repairs at once', async () => {
