@@ -1,6 +1,6 @@
 import { WithStartWorkflowOperation, WorkflowFailedError, type WorkflowStartOptions } from '@temporalio/client';
 
-import { storedRefund } from '../activities/payments/stored-refund.ts';
+import { type StoredRefund, storedRefund } from '../activities/payments/stored-refund.ts';
 import { orderNumberOf } from '../domain/checkout.ts';
 import { CheckoutError, isErrorCode } from '../domain/errors.ts';
 import type { BegunAnswer, RefundInput, RefundRequest } from '../domain/refund.ts';
@@ -19,8 +19,11 @@ const LOOK_DEADLINE_MS = 2_000;
 
 export type NewRefund = RefundInput & Readonly<{ request: RefundRequest }>;
 
-/** `started`: certainly or perhaps, and more is not known now. `replayed`: as far as the record tells. */
-export type RefundAnswered = Readonly<{ answer: BegunAnswer | 'started'; replayed: boolean }>;
+/**
+ * `started`: certainly or perhaps, and more is not known now. What comes from the record says how far the refund is; what
+ * its workflow says has just begun. `replayed`: as far as the record tells.
+ */
+export type RefundAnswered = Readonly<{ answer: StoredRefund | BegunAnswer | 'started'; replayed: boolean }>;
 
 /**
  * The answer of a refund request: what is on record, or what its workflow says, which is started where there is none.
@@ -54,7 +57,7 @@ export const refundHasStarted = (temporal: TemporalClient, { refundId, request }
 async function recorded(
   { databases, temporal }: ApiDeps,
   input: NewRefund,
-): Promise<BegunAnswer | 'started' | undefined> {
+): Promise<StoredRefund | 'started' | undefined> {
   try {
     const stored = await within(READ_LIMIT_MS, storedRefund(databases.payment, input.refundId));
     if (stored !== undefined && stored.requestHash !== input.request.requestHash) throw reusedKey();
@@ -89,7 +92,7 @@ const begin = ({ client }: TemporalClient, input: NewRefund): Promise<BegunAnswe
   );
 
 /** It was completed between our look at the record and the start, or refused before it was on record. */
-async function answerOfClosed(deps: ApiDeps, input: NewRefund): Promise<BegunAnswer | 'started'> {
+async function answerOfClosed(deps: ApiDeps, input: NewRefund): Promise<RefundAnswered['answer']> {
   const { requestHash } = input.request;
   try {
     const stored = await recorded(deps, input);

@@ -1,6 +1,7 @@
 import { type Request, type Response, Router } from 'express';
 import { z } from 'zod';
 
+import type { RefundProgress } from '../activities/payments/stored-refund.ts';
 import { CheckoutError } from '../domain/errors.ts';
 import type { Money } from '../domain/money.ts';
 import type { RefundInput, RefundRequest } from '../domain/refund.ts';
@@ -42,7 +43,7 @@ type RefundBody = z.output<typeof refundBody>;
 
 /**
  * Gives money back, all that is left or a part of it. 202 when the refund is on record, or may be: `amount` is null where
- * it was not in time. The same key never refunds twice.
+ * it was not in time. The same key never refunds twice: it tells how far the refund is, and why it failed.
  */
 export function refundRoutes(deps: ApiDeps): Router {
   return Router()
@@ -54,9 +55,9 @@ export function refundRoutes(deps: ApiDeps): Router {
 
       const { answer, replayed } = await refundAnswer(deps, input);
       if (replayed) res.set('Idempotent-Replayed', 'true');
-      if (answer === 'started') return sendAccepted(res, input, null);
+      if (answer === 'started') return sendAccepted(res, input, null, BEGUN);
       if ('refusal' in answer) return sendRefusal(res, answer.refusal, orderId);
-      sendAccepted(res, input, answer.refund.amount);
+      sendAccepted(res, input, answer.refund.amount, 'progress' in answer ? answer.progress : BEGUN);
     })
     .all(ROUTE, notAllowed('POST'));
 }
@@ -78,6 +79,13 @@ async function requireOrder(deps: ApiDeps, input: RefundInput & Readonly<{ reque
   }
 }
 
-function sendAccepted(res: Response, { refundId, orderId }: RefundInput, amount: Money | null): void {
-  res.status(202).location(`/v1/orders/${orderId}`).json({ refundId, status: 'PENDING', amount });
+const BEGUN: RefundProgress = { status: 'PENDING', failureCode: null };
+
+function sendAccepted(
+  res: Response,
+  { refundId, orderId }: RefundInput,
+  amount: Money | null,
+  { status, failureCode }: RefundProgress,
+): void {
+  res.status(202).location(`/v1/orders/${orderId}`).json({ refundId, status, failureCode, amount });
 }

@@ -151,7 +151,7 @@ describe('a refund whose record cannot be read', function () {
     assert.deepEqual([first.status, first.headers['idempotent-replayed']], [202, undefined]);
     const { refundId, ...rest } = first.body as Body;
     assert.equal(refundId, refundIdFor(orderId, ADMIN, key));
-    assert.deepEqual(rest, { status: 'PENDING', amount: null });
+    assert.deepEqual(rest, { status: 'PENDING', failureCode: null, amount: null });
 
     proxy.cutOff();
     const again = await ask(api, orderId, FULL, key);

@@ -65,16 +65,34 @@ describe('refunding an order over HTTP', function () {
     assert.equal(first.body['status'], 'PENDING');
     const again = await system.shop.refund(orderId, body, key);
     assert.deepEqual(brief(again), { status: 202, amount: won(3_500), replayed: true });
-    assert.deepEqual(again.body, first.body);
+    assert.equal(again.body['refundId'], first.body['refundId']);
     assert.deepEqual(brief(await system.shop.refund(orderId, {}, key)), {
       ...{ status: 422, code: 'IDEMPOTENCY_KEY_REUSED', replayed: false },
     });
 
     const order = await untilRefunded(orderId, 3_500);
     assert.equal(order['status'], 'PARTIALLY_REFUNDED');
-    const late = await system.shop.refund(orderId, body, key);
-    assert.deepEqual([late.status, late.body], [202, first.body], 'after its end');
     await untilOnly(orderId, 3_500);
+    const late = await system.shop.refund(orderId, body, key);
+    assert.deepEqual([late.status, late.body], [202, { ...first.body, status: 'SUCCEEDED' }], 'after its end');
+  });
+
+  it('says under the same key that the gateway did not give the money back, and another key may try again', async () => {
+    const orderId = await paidOrder();
+    await system.fault({ orderId, route: 'refund', kind: 'refuse', times: 1 });
+    const key = randomUUID();
+    const first = await system.shop.refund(orderId, {}, key);
+    assert.deepEqual([first.status, first.body['status'], first.body['failureCode']], [202, 'PENDING', null]);
+    const failed = await eventually('the refund has failed', async () => {
+      const answer = await system.shop.refund(orderId, {}, key);
+      return answer.body['status'] === 'PENDING' ? undefined : answer;
+    });
+    assert.deepEqual(
+      [brief(failed).replayed, failed.body],
+      [true, { ...first.body, status: 'FAILED', failureCode: 'refund_refused' }],
+    );
+    await system.shop.refund(orderId, {});
+    await untilRefunded(orderId, 14_000);
   });
 
   it("shows the refund in the order's history, and the operator's words to administrators alone", async () => {
