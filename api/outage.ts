@@ -1,5 +1,6 @@
 import { isGrpcServiceError, WorkflowUpdateRPCTimeoutOrCancelledError } from '@temporalio/client';
 
+import { isDatabaseOutage } from '../infra/database-outage.ts';
 import { KeysUnavailable } from '../infra/tokens.ts';
 
 /** Thrown when a dependency is down and repeating the request later is harmless. Becomes 503 with Retry-After. */
@@ -36,11 +37,8 @@ export function isOutage(error: unknown): boolean {
     if (e instanceof Unavailable || e instanceof KeysUnavailable) return true;
     if (e instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return true;
     if (isGrpcServiceError(e)) return GRPC_OUTAGES.includes(e.code);
-    if (OUTAGE_MESSAGE.test(e.message)) return true;
-    if ('code' in e && typeof e.code === 'string' && OUTAGE_CODE.test(e.code)) return true;
-    if (isDriverOutage(e)) return true;
   }
-  return false;
+  return isDatabaseOutage(error);
 }
 
 /** True for every error of a call to Temporal, whatever its code: the server may have acted before it gave up. */
@@ -49,33 +47,6 @@ export function isTemporalError(error: unknown): boolean {
   return isGrpcServiceError(cause);
 }
 
-/**
- * What Prisma's driver adapter says. Prisma has no code of its own for most errors of PostgreSQL and puts what the
- * adapter said below `meta`, not below `cause`.
- */
-function isDriverOutage(error: Error): boolean {
-  const meta = 'meta' in error && isObject(error.meta) ? error.meta['driverAdapterError'] : undefined;
-  const said = error.name === 'DriverAdapterError' ? error : meta;
-  if (!isObject(said) || !isObject(said['cause'])) return false;
-  const { kind, originalCode } = said['cause'];
-  return OUTAGE_KIND.test(String(kind)) || OUTAGE_SQLSTATE.test(String(originalCode));
-}
-
 const LONGEST_CHAIN = 6;
 /** CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, UNAVAILABLE. */
 const GRPC_OUTAGES: readonly number[] = [1, 2, 4, 8, 10, 14];
-/** Node's network errors · Prisma: cannot reach, time-out, closed, pool exhausted · PostgreSQL's, from node-postgres. */
-const OUTAGE_CODE =
-  /^(ECONN(REFUSED|RESET|ABORTED)|ETIMEDOUT|EPIPE|EAI_AGAIN|ENOTFOUND|P10(01|02|08|17)|P2024|P2028|P2037|(08|53|57)...)$/;
-/**
- * Of PostgreSQL: connection lost, too little of something, shut down, starting up or statement time-out; a transaction
- * that took too long or waited too long for a lock, or that lost against another one.
- */
-const OUTAGE_SQLSTATE = /^((08|53|57)...|25P0[234]|55P03|40001|40P01)$/;
-/** Of node-postgres and its pool, which give these no code. */
-const OUTAGE_MESSAGE =
-  /^(Connection terminated( unexpectedly| due to connection timeout)?$|timeout exceeded when trying to connect$|Client has encountered a connection error)/;
-/** Of Prisma's driver adapters. */
-const OUTAGE_KIND = /^(DatabaseNotReachable|ConnectionClosed|TlsConnectionError|TooManyConnections|SocketTimeout)$/;
-
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { isDatabaseOutage } from '../../infra/database-outage.ts';
+import { isDatabaseAway } from '../../infra/database-outage.ts';
 import type { Databases } from '../../infra/databases.ts';
 import { type HandleEvents, type SubscribeOptions, UnreadableEvent } from './bus.ts';
 import type { Delivery, Failure } from './dead-letters.ts';
@@ -106,8 +106,9 @@ async function tryAlone(deps: ConsumerDeps, delivery: Delivery): Promise<Failure
       return undefined;
     } catch (error) {
       onError(error);
-      // An outage says nothing about the event: to file it, and all that come meanwhile, would make work for a person.
-      if (!isDatabaseOutage(error)) counted += 1;
+      // A server that is away says nothing about the event: to file it, and all that come meanwhile, would make work for a
+      // person. What took too long counts: it may be this event, and it must not hold up the whole group.
+      if (!isDatabaseAway(error)) counted += 1;
       if (error instanceof UnreadableEvent || counted >= deps.attempts) {
         return { reason: error instanceof Error ? error.message : String(error), attempts: counted };
       }
