@@ -6,6 +6,7 @@ import { attentionRoutes } from './attention.ts';
 import { identify, refuseBadTokens } from './auth.ts';
 import { catalogueRoutes } from './catalogue.ts';
 import { checkoutRoutes } from './checkouts.ts';
+import { deadLetterRoutes } from './dead-letters.ts';
 import type { ApiDeps } from './deps.ts';
 import { healthRoutes } from './health.ts';
 import { inventoryRoutes } from './inventory.ts';
@@ -45,7 +46,7 @@ export function createApp(deps: ApiDeps): Express {
   app.use(identify(verify), requestLimit(config.rateLimitPerMinute), refuseBadTokens);
   app.use(checkoutRoutes(deps), orderRoutes(deps), refundRoutes(deps));
   app.use(productAdminRoutes(deps), catalogueRoutes(deps), inventoryRoutes(deps), userRoutes(deps));
-  app.use(attentionRoutes(deps), resolveRoutes(deps));
+  app.use(attentionRoutes(deps), resolveRoutes(deps), deadLetterRoutes(deps));
   app.use(notFound, problems(log));
   return app;
 }

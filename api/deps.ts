@@ -9,7 +9,7 @@ import type { LinkOptions } from './present.ts';
 /** What the routes need. Nothing is opened or closed by the app itself. */
 export type ApiDeps = Readonly<{
   config: Pick<Config, 'corsOrigins' | 'trustProxy' | 'rateLimitPerMinute' | 'startDeadlineMs'>;
-  databases: Pick<Databases, 'platform' | 'order' | 'payment'>;
+  databases: Pick<Databases, 'platform' | 'order' | 'payment' | 'bus'>;
   temporal: TemporalClient;
   verify: VerifyToken;
   /** How to read the webhooks of each provider that may send some, by the name in the path. */

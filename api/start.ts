@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 import { type Config, databaseUrl } from '../infra/config.ts';
-import { openOrder, openPayment, openPlatform } from '../infra/databases.ts';
+import { openBus, openOrder, openPayment, openPlatform } from '../infra/databases.ts';
 import type { Logger } from '../infra/log.ts';
 import { webhookReaders } from '../infra/payment-gateway/providers.ts';
 import type { Running } from '../infra/process.ts';
@@ -11,6 +11,8 @@ import { tokenVerifier } from '../infra/tokens.ts';
 import { createApp } from './app.ts';
 
 const DEFAULT_PORT = 3_000;
+/** Administrators alone look at dead letters. */
+const BUS_POOL_SIZE = 2;
 /** For the headers, and for the whole request, of a caller who sends slowly. Milliseconds. */
 const HEADERS_LIMIT_MS = 10_000;
 const REQUEST_LIMIT_MS = 30_000;
@@ -21,12 +23,13 @@ export async function startApi(config: Config, log: Logger): Promise<Running> {
   const platform = openPlatform(databaseUrl(config, 'platform'), pool);
   const order = openOrder(databaseUrl(config, 'order'), pool);
   const payment = openPayment(databaseUrl(config, 'payment'), pool);
+  const bus = openBus(databaseUrl(config, 'bus'), { poolSize: BUS_POOL_SIZE });
   const verify = await tokenVerifier(config);
   const temporal = openTemporal();
   const links = { temporalUiUrl: config.temporalUiUrl, namespace: temporal.namespace };
-  const webhooks = webhookReaders(config);
+  const webhooks = await webhookReaders(config);
   if (webhooks.size === 0) log.warn('GATEWAY_WEBHOOK_SECRETS is not set: no webhook of a payment provider is taken');
-  const databases = { platform, order, payment };
+  const databases = { platform, order, payment, bus };
   const app = createApp({ config, databases, temporal, verify, webhooks, links, log });
 
   const server = createServer({ headersTimeout: HEADERS_LIMIT_MS, requestTimeout: REQUEST_LIMIT_MS }, app);

@@ -1,5 +1,6 @@
 /** HTTP status of each refusal the shop can give. A code, once released, is never renamed. */
 const STATUS_OF = {
+  ALREADY_REDRIVEN: 409,
   AMOUNT_OUT_OF_RANGE: 422,
   CHECKOUT_ABANDONED: 409,
   CHECKOUT_CANCELLED: 409,

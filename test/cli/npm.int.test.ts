@@ -45,6 +45,8 @@ describe('the commands of package.json', function () {
         TEMPORAL_ADDRESS: NOWHERE,
         PLATFORM_DATABASE_URL: databases.urls.platform,
         ORDER_DATABASE_URL: databases.urls.order,
+        PAYMENT_DATABASE_URL: databases.urls.payment,
+        BUS_DATABASE_URL: databases.urls.bus,
       });
       const npm = spawn('npm', ['run', 'api'], { env, stdio: ['ignore', 'pipe', 'inherit'] });
       let output = '';

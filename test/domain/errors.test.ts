@@ -4,6 +4,7 @@ import { CheckoutError, ERROR_CODES, httpStatusOf, isErrorCode, isRefusal } from
 
 /** Callers and recorded answers know these: a code may be added, never renamed, and its status stays. */
 const RELEASED = {
+  ALREADY_REDRIVEN: 409,
   AMOUNT_OUT_OF_RANGE: 422,
   CHECKOUT_ABANDONED: 409,
   CHECKOUT_CANCELLED: 409,
