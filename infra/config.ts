@@ -246,9 +246,18 @@ const listOf = (text: string): string[] =>
     .map((part) => part.trim())
     .filter((part) => part !== '');
 
+/** What opens something to whoever reads it, besides the databases' credentials. */
+const SECRETS = [
+  'STRIPE_SECRET_KEY',
+  'GATEWAY_WEBHOOK_SECRETS',
+  'KAFKA_USERNAME',
+  'KAFKA_PASSWORD',
+  'API_TOKENS',
+] as const;
+
 /**
- * What a process that we start inherits: everything but the databases' credentials, of which each process gets its own.
- * They are blank instead of absent, so that a `.env` cannot bring them back.
+ * What a process that we start inherits: everything but secrets, of which each process is given its own. They are blank
+ * instead of absent, so that a `.env` cannot bring them back.
  */
 export function inheritedEnvironment(env: NodeJS.ProcessEnv = process.env): Record<string, string> {
   const inherited: Record<string, string> = {};
@@ -256,6 +265,7 @@ export function inheritedEnvironment(env: NodeJS.ProcessEnv = process.env): Reco
     if (value !== undefined) inherited[name] = /_(DATABASE|MIGRATION)_URL$/.test(name) ? '' : value;
   }
   for (const name of DATABASES) inherited[`${name.toUpperCase()}_DATABASE_URL`] = '';
+  for (const name of SECRETS) inherited[name] = '';
   return inherited;
 }
 

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { chown, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 
+import { inheritedEnvironment } from '../config.ts';
 import { runCommand } from './child.ts';
 import { findLeftover, stopPostmaster } from './postgres-leftover.ts';
 import { type Account, makeShared, type Place } from './postgres-place.ts';
@@ -54,7 +55,11 @@ export async function initialise(place: Place, password: string): Promise<void> 
   const args = ['-D', cluster, '--username=postgres', `--pwfile=${passwordFile}`, '--auth=scram-sha-256'];
   args.push('--encoding=UTF8', '--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--locale=C');
   const initdb = join(place.nativeDir, 'bin', 'initdb');
-  const { code, signal, output } = await runCommand(initdb, args, INIT_LIMIT_MS, { ...place.account, cwd: '/' });
+  const { code, signal, output } = await runCommand(initdb, args, INIT_LIMIT_MS, {
+    ...place.account,
+    env: inheritedEnvironment(),
+    cwd: '/',
+  });
   if (code !== 0) throw new Error(`initdb ended with ${signal ?? code}. Its last words: ${output.slice(-800)}`);
   await rename(cluster, place.clusterDir);
   await rm(work, { recursive: true });

@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { inheritedEnvironment } from '../config.ts';
 import { lastLines, spawnServer } from './child.ts';
 import { choosePort, freePort } from './ports.ts';
 import { initialise, ownerOf, passwordOf } from './postgres-cluster.ts';
@@ -82,6 +83,7 @@ async function launch(options: PostgresOptions, place: Place, cluster: Cluster):
     disarmStaleLock(cluster.clusterDir);
     const child = spawnServer(join(place.nativeDir, 'bin', 'postgres'), flags(options, cluster, port), logFile, {
       ...ownerOf(place),
+      env: inheritedEnvironment(),
       cwd: '/',
     });
     const pid = await answers(child, cluster, port, deadline);

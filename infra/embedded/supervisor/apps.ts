@@ -12,8 +12,10 @@ const READY_LIMIT_MS = 90_000;
 const CHILD_MARGIN_MS = 12_000;
 /** Path of the API for the simulated gateway's webhooks. */
 const WEBHOOKS = '/v1/payment-webhooks/simulated';
-/** Only the relays write to Kafka: nobody else needs its credentials. Blank, so that a `.env` cannot bring them back. */
-const NO_KAFKA = { KAFKA_BROKERS: '', KAFKA_USERNAME: '', KAFKA_PASSWORD: '' } as const;
+/** Only the relays write to Kafka. Blank, so that a `.env` cannot bring it back. */
+const NO_KAFKA = { KAFKA_BROKERS: '' } as const;
+/** For processes that never talk to Temporal. */
+const NO_TEMPORAL = { TEMPORAL_API_KEY: '' } as const;
 export const DEFAULT_PORTS = { api: 3000, gateway: 4242, metrics: 9464 } as const;
 
 /**
@@ -36,8 +38,8 @@ export async function startGateway(system: System): Promise<string> {
     GATEWAY_PORT: String(port),
     GATEWAY_WEBHOOK_URL: config.webhookUrl ?? `${urlAt(config.host, await apiPort(system))}${WEBHOOKS}`,
     GATEWAY_WEBHOOK_SECRETS: await webhookSecrets(config),
-    STRIPE_SECRET_KEY: '',
     ...NO_KAFKA,
+    ...NO_TEMPORAL,
   });
   const { url } = await keepChild(system, 'gateway', 'gateway/server', env);
   found.gatewayUrl = url ?? urlAt(config.host, port);
@@ -49,7 +51,7 @@ export async function startWorkers(system: System): Promise<void> {
   const { config, found } = system;
   const env = partEnvironment(config, found, ['platform', 'order', 'payment'], {
     GATEWAY_URL: found.gatewayUrl ?? '',
-    GATEWAY_WEBHOOK_SECRETS: '',
+    STRIPE_SECRET_KEY: config.stripe.secretKey ?? '',
     ...NO_KAFKA,
   });
   await keepChild(system, 'workers', 'workers/main', env);
@@ -70,8 +72,9 @@ export async function startEvents(system: System): Promise<string> {
   });
   const env = partEnvironment(config, found, ['platform', 'order', 'payment', 'bus'], {
     METRICS_PORT: String(port),
-    GATEWAY_WEBHOOK_SECRETS: '',
-    STRIPE_SECRET_KEY: '',
+    KAFKA_USERNAME: config.kafka?.sasl?.username ?? '',
+    KAFKA_PASSWORD: config.kafka?.sasl?.password ?? '',
+    ...NO_TEMPORAL,
   });
   await keepChild(system, 'events', 'workers/events-main', env);
   found.metricsUrl = `${urlAt(config.host, port)}/metrics`;
@@ -85,7 +88,6 @@ export async function startApi(system: System): Promise<string> {
   const env = partEnvironment(config, found, ['platform', 'order', 'payment', 'bus'], {
     PORT: String(port),
     GATEWAY_WEBHOOK_SECRETS: await webhookSecrets(config),
-    STRIPE_SECRET_KEY: '',
     ...NO_KAFKA,
   });
   const { url } = await keepChild(system, 'api', 'api/server', env);
