@@ -1,4 +1,4 @@
-import type { RequestHandler } from 'express';
+import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
 
 import { CheckoutError } from '../domain/errors.ts';
@@ -10,21 +10,30 @@ const WINDOW_MS = 60_000;
 const REFUSED_WEBHOOKS = 6_000;
 
 /**
- * For the provider's webhooks, by address: whatever shoppers do, the provider comes through. Only what is refused counts,
- * so that no number of genuine events is too many, and neither is their repeat after an outage of ours.
+ * For what was refused of the provider's webhooks, by address: beyond the limit every refusal becomes 429. It stands
+ * behind the routes, so a genuine event comes through whatever others send from the same address, and so does its repeat
+ * after an outage of ours.
  */
-export const webhookLimit = (refusedPerMinute = REFUSED_WEBHOOKS): RequestHandler =>
-  rateLimit({
+export function refusedWebhookLimit(refusedPerMinute = REFUSED_WEBHOOKS): ErrorRequestHandler {
+  const count = rateLimit({
     windowMs: WINDOW_MS,
     limit: refusedPerMinute,
     standardHeaders: 'draft-7',
     legacyHeaders: false,
-    skipSuccessfulRequests: true,
-    requestWasSuccessful: (_req, { statusCode }) => statusCode < 400 || statusCode >= 500,
     keyGenerator: (req) => ipKeyGenerator(req.ip ?? ''),
     handler: (_req, _res, next) => next(tooMany()),
     validate: { xForwardedForHeader: false },
   });
+  return (error: unknown, req, res, next) => {
+    if (!isRefused(error)) return next(error);
+    void count(req, res, (limited?: unknown) => next(limited ?? error));
+  };
+}
+
+/** By us, or by the parser of bodies: anything else is an outage or a mistake of ours. */
+const isRefused = (error: unknown): boolean =>
+  error instanceof CheckoutError ||
+  (error instanceof Error && 'status' in error && Number(error.status) >= 400 && Number(error.status) < 500);
 
 /**
  * So many requests a minute per caller, or per address (an IPv6 /56) without a good token. The counters are this

@@ -5,7 +5,7 @@ import { CheckoutError } from '../domain/errors.ts';
 import { type ProviderEvent, type ReadWebhook, WebhookRejected } from '../infra/payment-gateway/webhook.ts';
 import { bytesOf, rawBody } from './body.ts';
 import type { ApiDeps } from './deps.ts';
-import { webhookLimit } from './limits.ts';
+import { refusedWebhookLimit } from './limits.ts';
 import { within } from './outage.ts';
 import { notAllowed } from './problem.ts';
 
@@ -20,12 +20,13 @@ const STORE_LIMIT_MS = 5_000;
  */
 export function webhookRoutes({ databases: { payment }, webhooks }: ApiDeps): Router {
   return Router()
-    .post(ROUTE, webhookLimit(), requireProvider(webhooks), ...rawBody, async (req, res) => {
+    .post(ROUTE, requireProvider(webhooks), ...rawBody, async (req, res) => {
       const event = read(webhooks, req);
       if (event !== null) await within(STORE_LIMIT_MS, storeWebhook(payment, event));
       res.status(204).end();
     })
-    .all(ROUTE, notAllowed('POST'));
+    .all(ROUTE, notAllowed('POST'))
+    .use(ROUTE, refusedWebhookLimit());
 }
 
 /** Before the body is read: who names no provider uploads nothing. */
@@ -41,7 +42,8 @@ function read(webhooks: ApiDeps['webhooks'], req: Request): ProviderEvent | null
     return readerOf(webhooks, req)(bytesOf(req), req.headers);
   } catch (error) {
     if (!(error instanceof WebhookRejected)) throw error;
-    req.log.warn({ reason: error.message, provider: req.params['provider'] }, 'webhook refused');
+    // Anybody can send one, so it is nothing to be warned of.
+    req.log.info({ reason: error.message, provider: req.params['provider'] }, 'webhook refused');
     // One message for every reason: what was wrong helps only who forged it.
     throw new CheckoutError('WEBHOOK_REJECTED', 'this is no genuine webhook');
   }

@@ -7,7 +7,8 @@ import express from 'express';
 import { pino } from 'pino';
 import supertest from 'supertest';
 
-import { webhookLimit } from '../../api/limits.ts';
+import { refusedWebhookLimit } from '../../api/limits.ts';
+import { Unavailable } from '../../api/outage.ts';
 import { problems } from '../../api/problem.ts';
 import { CheckoutError } from '../../domain/errors.ts';
 import { inheritedEnvironment } from '../../infra/config.ts';
@@ -159,18 +160,27 @@ describe('the webhook inlet', function () {
 describe('the limit of webhooks', () => {
   /** Answers as the inlet would: what it is asked for. */
   const limited = () => {
-    const app = express().use(webhookLimit(2), (req, res) => {
-      if (req.query['status'] === '401') throw new CheckoutError('WEBHOOK_REJECTED', 'no');
-      res.status(Number(req.query['status'])).end();
+    const app = express().use((req, res) => {
+      const status = Number(req.query['status']);
+      if (status === 401) throw new CheckoutError('WEBHOOK_REJECTED', 'no');
+      if (status === 413) throw Object.assign(new Error('too large'), { status });
+      if (status === 503) throw new Unavailable();
+      res.status(status).end();
     });
-    const http = supertest(createServer(app.use(problems(pino({ level: 'silent' })))));
+    const http = supertest(createServer(app.use(refusedWebhookLimit(2), problems(pino({ level: 'silent' })))));
     return async (status: number) => (await http.post(`/?status=${status}`)).status;
   };
 
   it('counts refused ones alone, never genuine ones and never our own outages', async () => {
     const ask = limited();
     for (let i = 0; i < 5; i++) assert.deepEqual([await ask(204), await ask(503)], [204, 503]);
-    assert.deepEqual([await ask(401), await ask(401), await ask(401)], [401, 401, 429]);
+    assert.deepEqual([await ask(401), await ask(413), await ask(401), await ask(413)], [401, 413, 429, 429]);
+  });
+
+  it('lets genuine ones through when somebody at the same address has used it up', async () => {
+    const ask = limited();
+    for (let i = 0; i < 4; i++) await ask(401);
+    assert.deepEqual([await ask(401), await ask(204), await ask(503)], [429, 204, 503]);
   });
 });
 
