@@ -6,7 +6,7 @@ import { z } from 'zod';
 
 import { only } from './auth.ts';
 import type { ApiDeps } from './deps.ts';
-import { askParked, listParked } from './parked.ts';
+import { ASKED_AT_ONCE, askParked, listParked } from './parked.ts';
 import { linksOf, workflowLink } from './present.ts';
 import { notAllowed } from './problem.ts';
 import { parsed } from './requests.ts';
@@ -16,8 +16,6 @@ const LARGEST_PAGE = 100;
 /** For the list and for all its workflows together, milliseconds. */
 const ANSWER_LIMIT_MS = 8_000;
 const LIST_LIMIT_MS = 4_000;
-/** Workflows that are asked at once: each takes a worker's time. */
-const ASKED_AT_ONCE = 10;
 const CHECKSUM_BYTES = 6;
 
 const attentionQuery = z.strictObject({

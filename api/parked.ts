@@ -1,9 +1,14 @@
+import pLimit from 'p-limit';
+
 import { orderNumberOf } from '../domain/checkout.ts';
 import type { TemporalClient } from '../infra/temporal.ts';
 import { SEARCH_ATTRIBUTES, type StatusAnswer, statusQuery } from '../workflows/contract.ts';
 
 /** Longest wait for one workflow to say how it stands, milliseconds. Without a worker it cannot. */
 const QUERY_LIMIT_MS = 2_000;
+/** Workflows that are asked at once: each takes a worker's time. */
+export const ASKED_AT_ONCE = 10;
+const PAGE = 100;
 const PARKED = `${SEARCH_ATTRIBUTES.checkoutStatus.name} = "NEEDS_ATTENTION" and ExecutionStatus = "Running"`;
 const CHECKOUT_OR_REPAIR = /^(?:checkout|repair)-([0-9a-f-]{36})$/;
 
@@ -63,6 +68,34 @@ export async function askParked(
     orderId,
     orderNumber: orderId === null ? null : orderNumberOf(orderId),
     parked: said?.parked ?? null,
+  };
+}
+
+/**
+ * The parked workflows of an order that do not bear its id: refunds and webhooks.
+ *
+ * @param deadline milliseconds since 1970
+ * @returns `silent`: parked ones that did not answer, so that nobody knows whose they are
+ */
+export async function parkedOthers(
+  temporal: TemporalClient,
+  orderId: string,
+  deadline: number,
+): Promise<Readonly<{ workflowIds: readonly string[]; silent: readonly string[] }>> {
+  const atMost = pLimit(ASKED_AT_ONCE);
+  const found: ParkedWork[] = [];
+  let token: Buffer | null = null;
+  do {
+    const page: Awaited<ReturnType<typeof listParked>> = await listParked(temporal, { limit: PAGE, token, deadline });
+    const others = page.items.filter(({ workflowId }) => !CHECKOUT_OR_REPAIR.test(workflowId));
+    const asked = await Promise.all(others.map((listed) => atMost(() => askParked(temporal, listed, deadline))));
+    found.push(...asked.filter((work) => work !== undefined));
+    token = page.next;
+  } while (token !== null);
+  const idsOf = (works: readonly ParkedWork[]) => works.map(({ workflowId }) => workflowId);
+  return {
+    workflowIds: idsOf(found.filter((work) => work.orderId === orderId)),
+    silent: idsOf(found.filter(({ parked }) => parked === null)),
   };
 }
 

@@ -6,10 +6,53 @@ import { checkoutWorkflowId, repairWorkflowId } from '../domain/workflow-ids.ts'
 import type { TemporalClient } from '../infra/temporal.ts';
 import { type Resolution, resolveUpdate, statusQuery } from '../workflows/contract.ts';
 import { isOutage, Unavailable } from './outage.ts';
+import { parkedOthers } from './parked.ts';
 
 const STATUS_LIMIT_MS = 4_000;
+/** To find the workflows of an order that bear other names than the order's, milliseconds. */
+const LIST_LIMIT_MS = 5_000;
+const MOST_NAMED = 5;
 /** For all workflows together: the decision is answered when it is in the order's history, milliseconds. */
 const RESOLVE_LIMIT_MS = 10_000;
+
+/**
+ * As `resolveFirst`, for whoever names no workflow: its checkout, or else its repair, or else the only other workflow of
+ * this order that is parked, which is a refund or a webhook.
+ *
+ * @throws CheckoutError INVALID_REQUEST with their names when there are several
+ */
+export async function resolveOrder(temporal: TemporalClient, orderId: string, resolution: Resolution) {
+  try {
+    return await resolveFirst(temporal, [checkoutWorkflowId(orderId), repairWorkflowId(orderId)], resolution);
+  } catch (error) {
+    if (!(error instanceof CheckoutError) || error.code !== 'NOTHING_PARKED') throw error;
+  }
+  return resolveFirst(temporal, await onlyOther(temporal, orderId), resolution);
+}
+
+async function onlyOther(temporal: TemporalClient, orderId: string): Promise<readonly string[]> {
+  const { workflowIds, silent } = await othersParked(temporal, orderId);
+  if (workflowIds.length > 1) {
+    const message = `must be one of ${workflowIds.join(', ')}`;
+    throw new CheckoutError('INVALID_REQUEST', 'several workflows of this order wait: name one', {
+      errors: [{ pointer: '/workflowId', message }],
+    });
+  }
+  if (workflowIds.length === 0 && silent.length > 0) {
+    throw new Unavailable(
+      `these parked workflows do not say whose they are: ${silent.slice(0, MOST_NAMED).join(', ')}`,
+    );
+  }
+  return workflowIds;
+}
+
+async function othersParked(temporal: TemporalClient, orderId: string) {
+  try {
+    return await parkedOthers(temporal, orderId, Date.now() + LIST_LIMIT_MS);
+  } catch (error) {
+    throw isOutage(error) ? new Unavailable(undefined, { cause: error }) : error;
+  }
+}
 
 /**
  * Hands the decision to the first of these workflows that has a parked step. It acts on what is parked when it arrives:

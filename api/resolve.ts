@@ -1,14 +1,13 @@
 import { type Response, Router } from 'express';
 import { z } from 'zod';
 
-import { checkoutWorkflowId, repairWorkflowId } from '../domain/workflow-ids.ts';
 import { callerOf, only } from './auth.ts';
 import { jsonBody } from './body.ts';
 import type { ApiDeps } from './deps.ts';
 import { orderIdOf } from './order-for.ts';
 import { notAllowed } from './problem.ts';
 import { parsed, plainText } from './requests.ts';
-import { mustBelongTo, resolveFirst } from './resolutions.ts';
+import { mustBelongTo, resolveFirst, resolveOrder } from './resolutions.ts';
 
 const ROUTE = '/v1/admin/orders/:orderId/resolve';
 /** So much of it fits into the order's history. */
@@ -26,16 +25,21 @@ const resolveBody = z.strictObject({
 
 /**
  * A person's decision about the parked steps of an order: they are tried again at once, or count as done. Without
- * `workflowId` it is the order's checkout, or else its repair; 409 where nothing of it is parked.
+ * `workflowId` it is the order's checkout, or else its repair, or else its only parked refund or webhook; 409 where
+ * nothing of it is parked.
  */
 export function resolveRoutes({ temporal }: ApiDeps): Router {
   return Router()
     .post(ROUTE, only('admin'), ...jsonBody, async (req, res: Response) => {
       const orderId = orderIdOf(req.params['orderId']);
-      const { workflowId, ...decision } = parsed(resolveBody, req.body);
-      const named = workflowId === undefined ? [checkoutWorkflowId(orderId), repairWorkflowId(orderId)] : [workflowId];
+      const { workflowId, ...asked } = parsed(resolveBody, req.body);
+      const decision = { ...asked, by: callerOf(res).id };
       if (workflowId !== undefined) await mustBelongTo(temporal, workflowId, orderId);
-      res.json(await resolveFirst(temporal, named, { ...decision, by: callerOf(res).id }));
+      const resolved =
+        workflowId === undefined
+          ? await resolveOrder(temporal, orderId, decision)
+          : await resolveFirst(temporal, [workflowId], decision);
+      res.json(resolved);
     })
     .all(ROUTE, notAllowed('POST'));
 }

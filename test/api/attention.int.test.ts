@@ -160,4 +160,32 @@ describe('what waits for a person, over HTTP', function () {
     await system.temporal.workflow.getHandle(workflowId).result();
     await eventually('nothing is listed', async () => (itemsOf(await attention('')).length === 0 ? true : undefined));
   });
+
+  it('is found by its order, also when it is the event of money that came after the end', async () => {
+    const { body } = await system.shop.place({ items: [COASTER], payment: { method: 'bank_transfer' } });
+    const orderId = String(body['orderId']);
+    const account = await eventually(`order ${orderId} can be paid`, async () => {
+      const { payment } = (await system.shop.order(orderId)).body as {
+        payment: { instructions: { account: string } | null };
+      };
+      return payment.instructions?.account;
+    });
+    await system.shop.cancel(orderId);
+    await system.temporal.workflow.getHandle(checkoutWorkflowId(orderId)).result();
+    await system.fault({ orderId, route: 'refund', kind: 'refuse', times: 1 });
+    const late = await fetch(`${system.gatewayUrl}/transfers`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ account, late: true }),
+    });
+    assert.equal(late.status, 200, await late.text());
+    const { workflowId } = await eventually('the event waits', async () =>
+      itemsOf(await attention('')).find((one) => one.orderId === orderId),
+    );
+    assert.match(workflowId, /^webhook-/);
+    assert.deepEqual(codeOf(await resolve(randomUUID(), RETRY)), [409, 'NOTHING_PARKED'], 'of another order');
+    const done = await resolve(orderId, RETRY);
+    assert.deepEqual([done.status, done.body], [200, { workflowId, steps: ['settleWithGateway'] }]);
+    await system.temporal.workflow.getHandle(workflowId).result();
+  });
 });
