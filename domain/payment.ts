@@ -64,9 +64,10 @@ export function judgeCharge(charge: Charge, amount: Money, method: PaymentMethod
   }
 }
 
+/** The reason is for our records: banks ask that shoppers are not told it, least of all that a card was stolen. */
 const declined = (method: PaymentMethod, reason: string): Refusal => ({
   code: 'PAYMENT_DECLINED',
-  message: `the ${method === 'card' ? 'card' : 'transfer'} was declined: ${reason}`,
+  message: `the ${method === 'card' ? 'card' : 'transfer'} was declined`,
   detail: { reason },
 });
 

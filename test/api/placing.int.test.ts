@@ -114,6 +114,7 @@ describe('placing an order over HTTP', function () {
     const waited = await buy({ key, token: 'tok_declined', prefer: 'wait=30' });
     const problem = waited.body;
     assert.deepEqual([waited.status, problem['code']], [402, 'PAYMENT_DECLINED']);
+    assert.equal(problem['detail'], 'the card was declined', 'why is between the bank and the owner of the card');
     assert.match(String(problem['instance']), /^\/v1\/orders\/[0-9a-f-]{36}$/);
     const again = await buy({ key, token: 'tok_declined' });
     assert.deepEqual([again.status, again.body['status']], [201, 'PENDING']);

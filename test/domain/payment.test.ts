@@ -45,12 +45,12 @@ describe('what a charge means', () => {
       typeof judged === 'object' ? judged : undefined;
     assert.deepEqual(detailOf(judgeCharge(charge('declined', { declineCode: 'insufficient_funds' }), ASKED, 'card')), {
       code: 'PAYMENT_DECLINED',
-      message: 'the card was declined: insufficient_funds',
+      message: 'the card was declined',
       detail: { reason: 'insufficient_funds' },
     });
     assert.deepEqual(detailOf(judgeCharge(charge('declined'), ASKED, 'card')), {
       code: 'PAYMENT_DECLINED',
-      message: 'the card was declined: declined',
+      message: 'the card was declined',
       detail: { reason: 'declined' },
     });
   });
@@ -72,7 +72,7 @@ describe('what a charge means', () => {
     const judged = judgeCharge(charge('declined', { declineCode: 'returned' }), ASKED, 'bank_transfer');
     assert.deepEqual(judged, {
       code: 'PAYMENT_DECLINED',
-      message: 'the transfer was declined: returned',
+      message: 'the transfer was declined',
       detail: { reason: 'returned' },
     });
   });
