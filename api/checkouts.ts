@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { type Request, type Response, Router } from 'express';
 import { z } from 'zod';
 
@@ -32,6 +34,8 @@ const METHODS: readonly string[] = PAYMENT_METHODS;
 /** Of a bank transfer: a shopper who wants to pay sooner than the shop's hold allows. Seconds. */
 const SHORTEST_HOLD_S = 10;
 const LONGEST_HOLD_S = 86_400;
+/** How often somebody who waits is looked after: the order may wait for that very shopper. Milliseconds. */
+const LOOK_EVERY_MS = 500;
 
 const checkoutBody = z.strictObject({
   items: z
@@ -85,21 +89,48 @@ export function checkoutRoutes(deps: ApiDeps): Router {
     .all(ROUTE, notAllowed('POST'));
 }
 
-/** Answers with the order as it ended, 402 where payment was declined, or 202 when it is not over in time. */
+/**
+ * Answers with the order as it ended, or as it waits for the shopper, who must be told how to pay; 402 where payment was
+ * declined, or 202 when it is not over in time.
+ */
 async function sendEnd(
   res: Response,
-  { temporal, databases, links }: ApiDeps,
+  deps: ApiDeps,
   input: CheckoutInput,
   { status, untilMs }: Readonly<{ status: 200 | 201; untilMs: number }>,
 ): Promise<void> {
-  await waitForEnd(temporal, input.orderId, untilMs - Date.now());
-  const order = await orderIfReadable(databases, input);
-  if (order === undefined || order.status === 'PENDING') return sendPending(res, input.orderId, links);
+  const { databases, links } = deps;
+  const order = (await whileItMoves(deps, input, untilMs)) ?? (await orderIfReadable(databases, input));
+  if (order === undefined || (order.status === 'PENDING' && !waitsForShopper(order)))
+    return sendPending(res, input.orderId, links);
   if (order.failure?.code === 'PAYMENT_DECLINED') {
     return sendRefusal(res, { code: 'PAYMENT_DECLINED', message: order.failure.message }, input.orderId);
   }
   res.status(status).location(`/v1/orders/${input.orderId}`).json(presentOrder(order, links));
 }
+
+/** Waits until the checkout is over, or until its order waits for the shopper, which is what it returns then. */
+async function whileItMoves(
+  { temporal, databases }: ApiDeps,
+  input: CheckoutInput,
+  untilMs: number,
+): Promise<OrderView | undefined> {
+  const enough = new AbortController();
+  const limits = { limitMs: untilMs - Date.now(), signal: enough.signal };
+  const ended = waitForEnd(temporal, input.orderId, limits).then(() => 'ended' as const);
+  try {
+    for (;;) {
+      if ((await Promise.race([ended, sleep(LOOK_EVERY_MS)])) === 'ended') return undefined;
+      const order = await Promise.race([ended, orderIfReadable(databases, input)]);
+      if (order === 'ended') return undefined;
+      if (order !== undefined && waitsForShopper(order)) return order;
+    }
+  } finally {
+    enough.abort();
+  }
+}
+
+const waitsForShopper = ({ payment }: OrderView): boolean => payment.instructions !== null;
 
 /** Undefined also while its database is away: the order is placed, and a 503 would say that it is not. */
 async function orderIfReadable(databases: ApiDeps['databases'], input: CheckoutInput): Promise<OrderView | undefined> {

@@ -35,12 +35,18 @@ const describeWorkflow = (temporal: TemporalClient, workflowId: string) =>
   );
 
 /**
- * Waits until the checkout is over, at most `limitMs` milliseconds. What became of it is in the order: a checkout that
- * Temporal has forgotten, or cannot tell about now, is no error here.
+ * Waits until the checkout is over or nobody wants to know any more, at most `limitMs` milliseconds. What became of it is
+ * in the order: a checkout that Temporal has forgotten, or cannot tell about now, is no error here.
  */
-export async function waitForEnd(temporal: TemporalClient, orderId: string, limitMs: number): Promise<void> {
+export async function waitForEnd(
+  temporal: TemporalClient,
+  orderId: string,
+  { limitMs, signal }: Readonly<{ limitMs: number; signal: AbortSignal }>,
+): Promise<void> {
+  const { client } = temporal;
+  const ended = () => handleOf(temporal, orderId).result();
   try {
-    await temporal.client.withDeadline(Date.now() + limitMs, () => handleOf(temporal, orderId).result());
+    await client.withDeadline(Date.now() + limitMs, () => client.withAbortSignal(signal, ended));
   } catch (error) {
     const known = error instanceof WorkflowFailedError || error instanceof WorkflowNotFoundError;
     if (!known && !isGrpcDeadlineError(error) && !isOutage(error) && !isTemporalError(error)) throw error;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 
 import { eventually } from '../support/eventually.ts';
 import type { Answer } from '../support/shop-client.ts';
@@ -60,6 +61,16 @@ describe('paying by bank transfer over HTTP', function () {
     assert.notEqual(paid.headers.get('etag'), waiting.headers.get('etag'));
     const events = await system.query('payment', "select 1 from payment_webhooks where type = 'charge.captured'");
     assert.equal(events.length, 1);
+  });
+
+  it('is told how to pay at once, also who would wait for the end', async () => {
+    const payment = { method: 'bank_transfer' } as const;
+    const key = randomUUID();
+    for (const status of [201, 200]) {
+      const answer = await system.shop.place({ items: [COASTER], payment, prefer: 'wait=60', key });
+      assert.deepEqual([answer.status, answer.body['status']], [status, 'PENDING'], JSON.stringify(answer.body));
+      assert.equal(paymentIn(answer).instructions?.type, 'bank_transfer');
+    }
   });
 
   it('holds the stock for the shorter of what the shopper asks for and what the shop allows', async () => {
