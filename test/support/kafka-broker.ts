@@ -53,6 +53,10 @@ export async function kafkaBroker(context: Context): Promise<KafkaBroker> {
 export const fragileKafka = async (context: Context): Promise<KafkaBroker> =>
   startBroker(await classPathOrSkip(context));
 
+/** A broker for what is no test. Stop it afterwards. @throws when there is no Java */
+export const startKafka = async (): Promise<KafkaBroker> =>
+  startBroker(await findKafka({ report: (line) => process.stderr.write(`${line}\n`) }));
+
 async function classPathOrSkip(context: Context): Promise<string> {
   try {
     return await findKafka({ report: (line) => process.stderr.write(`${line}\n`) });
