@@ -26,13 +26,13 @@ const WORKERS = {
 type WorkerName = keyof typeof WORKERS;
 
 /** What each cannot do without. It is looked at first: a missing setting must not wait for Temporal to answer. */
-const NEEDS: Readonly<Record<WorkerName, (config: Config) => void>> = {
+const NEEDS: Readonly<Record<WorkerName, (config: Config) => unknown>> = {
   'checkout-worker': () => undefined,
   'inventory-worker': (config) => void databaseUrl(config, 'platform'),
   'order-worker': (config) => void databaseUrl(config, 'order'),
   'payment-worker': (config) => {
     databaseUrl(config, 'payment');
-    openPaymentGateway(config);
+    return openPaymentGateway(config);
   },
 };
 
@@ -57,7 +57,7 @@ function chosen(names: readonly string[]): readonly WorkerName[] {
 }
 
 async function openWorkers(config: Config, log: Logger, names: readonly WorkerName[]): Promise<Running> {
-  for (const name of names) NEEDS[name](config);
+  for (const name of names) await NEEDS[name](config);
   Runtime.install(runtimeOptions(log));
   const { connectionOptions, namespace } = temporalSettings();
   const connection = await pRetry(() => NativeConnection.connect(connectionOptions), { retries: CONNECT_RETRIES });

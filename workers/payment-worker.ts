@@ -16,7 +16,7 @@ import { startWebhookPoller } from './webhook-poller.ts';
 /** Runs the steps of the payment service, with the credentials of the payment database and the gateway alone. */
 export async function openPaymentWorker(context: WorkerContext): Promise<OpenWorker> {
   const { config } = context;
-  const [gateway, ledger] = [openPaymentGateway(config), openGatewayLedger(config)];
+  const [gateway, ledger] = [await openPaymentGateway(config), await openGatewayLedger(config)];
   const payment = openPayment(databaseUrl(config, 'payment'), { poolSize: config.databasePoolSize });
   const deps = { payment, gateway, ledger, holdMs: config.holdMs, signal: cancellationSignal };
   const activities = {

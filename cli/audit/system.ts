@@ -28,7 +28,7 @@ export async function auditSystem(given: Config, options: SystemAuditOptions = {
   const { databaseUrls: urls } = config;
   const { temporal = true, ...rest } = options;
   const { only = INVARIANT_IDS } = rest;
-  const ledger = only.some((id) => id === 4 || id === 5) ? ledgerOf(config) : undefined;
+  const ledger = only.some((id) => id === 4 || id === 5) ? await ledgerOf(config) : undefined;
   if (!temporal) return audit({ urls, ledger, workflows: undefined }, rest);
 
   const variables = temporalEnvironment(given, running);
@@ -52,9 +52,9 @@ export async function auditSystem(given: Config, options: SystemAuditOptions = {
 }
 
 /** @throws CannotLook naming what is not set */
-function ledgerOf(config: Config): GatewayLedger {
+async function ledgerOf(config: Config): Promise<GatewayLedger> {
   try {
-    return openGatewayLedger(config);
+    return await openGatewayLedger(config);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new CannotLook(`${error.message} Or run \`npm start\`, or leave out invariants 4 and 5 with --only.`, {

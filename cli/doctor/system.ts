@@ -81,7 +81,7 @@ export async function checkTemporal(config: Config, running: Endpoints | undefin
 /** The payment gateway's own health page. A real provider's has none, so only an answer of any kind is asked for. */
 export async function checkGateway(config: Config, running: Endpoints | undefined): Promise<Check> {
   const name = 'Payment gateway';
-  const trouble = providerTrouble(config);
+  const trouble = await providerTrouble(config);
   if (trouble !== undefined) return blocks(name, trouble, 'Correct it in the environment or in .env.');
   if (config.paymentProvider !== 'simulated') return ok(name, `${config.paymentProvider}, with its key and secrets`);
   const { gatewayUrl } = withEndpoints(config, running);
@@ -99,10 +99,10 @@ export async function checkGateway(config: Config, running: Endpoints | undefine
 }
 
 /** Why the workers or the API would refuse to start with these settings; no key is tried. */
-function providerTrouble(config: Config): string | undefined {
+async function providerTrouble(config: Config): Promise<string | undefined> {
   try {
-    webhookReaders(config);
-    if (config.paymentProvider !== 'simulated') openPaymentGateway(config);
+    await webhookReaders(config);
+    if (config.paymentProvider !== 'simulated') await openPaymentGateway(config);
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

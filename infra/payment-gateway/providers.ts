@@ -4,31 +4,28 @@ import type { PaymentGateway } from './port.ts';
 import { simulatedGateway } from './simulated.ts';
 import { simulatedLedger } from './simulated-ledger.ts';
 import { simulatedWebhook } from './simulated-webhook.ts';
-import { stripeGateway } from './stripe.ts';
 import type { StripeOptions } from './stripe-client.ts';
-import { stripeLedger } from './stripe-ledger.ts';
-import { stripeWebhook } from './stripe-webhook.ts';
 import type { ReadWebhook } from './webhook.ts';
 
 /** Reading books may take longer than a charge: nobody waits for it. */
 const LEDGER_TIMEOUT_MS = 20_000;
 
 /**
- * The provider that `PAYMENT_PROVIDER` names. Opens no connection: the first call does.
+ * The provider that `PAYMENT_PROVIDER` names. Opens no connection: the first call does. Stripe's library is loaded only
+ * for who uses it: that takes half a second.
  *
  * @throws ConfigError saying which variable to set
  */
-export function openPaymentGateway(config: Config): PaymentGateway {
+export async function openPaymentGateway(config: Config): Promise<PaymentGateway> {
   const { gatewayTimeoutMs: timeoutMs, gatewayMaxProcessingMs: maxProcessingMs } = config;
   switch (config.paymentProvider) {
     case 'simulated':
       return simulatedGateway({ url: simulatedUrl(config), timeoutMs, maxProcessingMs });
-    case 'stripe':
-      return stripeGateway({
-        ...stripeOptions(config, timeoutMs),
-        maxProcessingMs,
-        returnUrl: config.stripe.returnUrl,
-      });
+    case 'stripe': {
+      const options = stripeOptions(config, timeoutMs);
+      const { stripeGateway } = await import('./stripe.ts');
+      return stripeGateway({ ...options, maxProcessingMs, returnUrl: config.stripe.returnUrl });
+    }
   }
 }
 
@@ -37,12 +34,14 @@ export function openPaymentGateway(config: Config): PaymentGateway {
  *
  * @throws ConfigError saying which variable to set
  */
-export function openGatewayLedger(config: Config): GatewayLedger {
+export async function openGatewayLedger(config: Config): Promise<GatewayLedger> {
   switch (config.paymentProvider) {
     case 'simulated':
       return simulatedLedger({ url: simulatedUrl(config), timeoutMs: LEDGER_TIMEOUT_MS });
-    case 'stripe':
-      return stripeLedger(stripeOptions(config, LEDGER_TIMEOUT_MS));
+    case 'stripe': {
+      const options = stripeOptions(config, LEDGER_TIMEOUT_MS);
+      return (await import('./stripe-ledger.ts')).stripeLedger(options);
+    }
   }
 }
 
@@ -52,12 +51,18 @@ export function openGatewayLedger(config: Config): GatewayLedger {
  *
  * @throws ConfigError for another provider without secrets: what it says later would be lost
  */
-export function webhookReaders({ paymentProvider, webhookSecrets }: Config): ReadonlyMap<string, ReadWebhook> {
+export async function webhookReaders({
+  paymentProvider,
+  webhookSecrets,
+}: Config): Promise<ReadonlyMap<string, ReadWebhook>> {
   switch (paymentProvider) {
     case 'simulated':
       return webhookSecrets.length === 0 ? new Map() : new Map([['simulated', simulatedWebhook(webhookSecrets)]]);
     case 'stripe':
-      if (webhookSecrets.length > 0) return new Map([['stripe', stripeWebhook(webhookSecrets)]]);
+      if (webhookSecrets.length > 0) {
+        const { stripeWebhook } = await import('./stripe-webhook.ts');
+        return new Map([['stripe', stripeWebhook(webhookSecrets)]]);
+      }
       throw new ConfigError(
         'GATEWAY_WEBHOOK_SECRETS is not set. Set it to the signing secret of your webhook endpoint at Stripe (whsec_…).',
       );

@@ -11,34 +11,37 @@ const missing = (variable: string) => (error: unknown) => {
 const SECRET = `whsec_${'a'.repeat(32)}`;
 
 describe('the payment provider that is configured', () => {
-  it('is the simulated gateway unless another is named, and needs its address', () => {
+  it('is the simulated gateway unless another is named, and needs its address', async () => {
     const config = readConfig({ GATEWAY_URL: 'http://127.0.0.1:1', GATEWAY_MAX_PROCESSING_MS: '7' });
-    assert.equal(openPaymentGateway(config).provider, 'simulated');
-    assert.equal(openPaymentGateway(config).maxProcessingMs, 7);
-    assert.equal(openGatewayLedger(config).provider, 'simulated');
-    assert.throws(() => openPaymentGateway(readConfig({})), missing('GATEWAY_URL'));
-    assert.throws(() => openGatewayLedger(readConfig({})), missing('GATEWAY_URL'));
+    assert.equal((await openPaymentGateway(config)).provider, 'simulated');
+    assert.equal((await openPaymentGateway(config)).maxProcessingMs, 7);
+    assert.equal((await openGatewayLedger(config)).provider, 'simulated');
+    await assert.rejects(openPaymentGateway(readConfig({})), missing('GATEWAY_URL'));
+    await assert.rejects(openGatewayLedger(readConfig({})), missing('GATEWAY_URL'));
   });
 
-  it('is Stripe when it is named, and needs its key but no address', () => {
+  it('is Stripe when it is named, and needs its key but no address', async () => {
     const env = { PAYMENT_PROVIDER: 'stripe', GATEWAY_MAX_PROCESSING_MS: '7' };
     const config = readConfig({ ...env, STRIPE_SECRET_KEY: 'sk_test_1' });
-    assert.equal(openPaymentGateway(config).provider, 'stripe');
-    assert.equal(openPaymentGateway(config).maxProcessingMs, 7);
-    assert.equal(openGatewayLedger(config).provider, 'stripe');
-    assert.throws(() => openPaymentGateway(readConfig(env)), missing('STRIPE_SECRET_KEY'));
-    assert.throws(() => openGatewayLedger(readConfig(env)), missing('STRIPE_SECRET_KEY'));
+    assert.equal((await openPaymentGateway(config)).provider, 'stripe');
+    assert.equal((await openPaymentGateway(config)).maxProcessingMs, 7);
+    assert.equal((await openGatewayLedger(config)).provider, 'stripe');
+    await assert.rejects(openPaymentGateway(readConfig(env)), missing('STRIPE_SECRET_KEY'));
+    await assert.rejects(openGatewayLedger(readConfig(env)), missing('STRIPE_SECRET_KEY'));
   });
 
-  it("reads its own provider's webhooks alone", () => {
+  it("reads its own provider's webhooks alone", async () => {
     const env = { GATEWAY_WEBHOOK_SECRETS: SECRET };
-    assert.deepEqual([...webhookReaders(readConfig(env)).keys()], ['simulated']);
-    assert.deepEqual([...webhookReaders(readConfig({ ...env, PAYMENT_PROVIDER: 'stripe' })).keys()], ['stripe']);
+    assert.deepEqual([...(await webhookReaders(readConfig(env))).keys()], ['simulated']);
+    assert.deepEqual(
+      [...(await webhookReaders(readConfig({ ...env, PAYMENT_PROVIDER: 'stripe' }))).keys()],
+      ['stripe'],
+    );
   });
 
-  it('without secrets reads none of the simulated gateway, which sends none then, and cannot do without those of Stripe', () => {
-    assert.equal(webhookReaders(readConfig({})).size, 0);
+  it('without secrets reads none of the simulated gateway, which sends none then, and cannot do without those of Stripe', async () => {
+    assert.equal((await webhookReaders(readConfig({}))).size, 0);
     const stripe = readConfig({ PAYMENT_PROVIDER: 'stripe' });
-    assert.throws(() => webhookReaders(stripe), missing('GATEWAY_WEBHOOK_SECRETS'));
+    await assert.rejects(webhookReaders(stripe), missing('GATEWAY_WEBHOOK_SECRETS'));
   });
 });
