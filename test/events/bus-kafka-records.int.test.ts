@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+
+import { pino } from 'pino';
+
+import { type KafkaBusOptions, openKafkaBus } from '../../events/bus/kafka.ts';
+import { isKafkaError, openAdmin, openProducer, openReader } from '../../events/bus/kafka-connection.ts';
+import { openPublisher } from '../../events/bus/kafka-publisher.ts';
+import { openTopics } from '../../events/bus/kafka-topics.ts';
+import type { StoredEvent } from '../../events/stored-event.ts';
+import { freshDatabases, query, type TestDatabases } from '../support/databases.ts';
+import { upTo } from '../support/events.ts';
+import { eventually } from '../support/eventually.ts';
+import { kafkaBroker } from '../support/kafka-broker.ts';
+
+const BROKER_LIMIT_MS = 300_000;
+const log = pino({ level: 'silent' });
+
+describe('the bus on Kafka', () => {
+  let databases: TestDatabases;
+  let brokers: readonly string[];
+  let options: KafkaBusOptions;
+  before(async function () {
+    this.timeout(BROKER_LIMIT_MS);
+    ({ brokers } = await kafkaBroker(this));
+    databases = await freshDatabases();
+  });
+  after(() => databases?.drop()); // not made where the suite is skipped
+  beforeEach(() => {
+    const prefix = `${randomBytes(4).toString('hex')}.`;
+    options = { brokers, prefix, partitions: 3, url: databases.urls.bus, poolSize: 3, log, sessionTimeoutMs: 2_000 };
+  });
+
+  it('makes a topic for each service with the partitions, copies and time that were asked for', async () => {
+    const topics = openTopics(options, { ...options, replicas: 1, retentionMs: 86_400_000 });
+    await Promise.all([topics.ensure(), openTopics(options, options).ensure()]);
+    await topics.ensure();
+    assert.deepEqual(
+      topics.names,
+      ['platform', 'order', 'payment'].map((service) => `${options.prefix}${service}.events`),
+    );
+    const admin = openAdmin(options);
+    try {
+      const { topics: found } = await admin.metadata({ topics: [...topics.names] });
+      for (const name of topics.names) assert.equal(found.get(name)?.partitionsCount, 3);
+    } finally {
+      await admin.close();
+    }
+  });
+
+  it('says which topic it may not make', async () => {
+    const topics = openTopics(options, { ...options, replicas: 3 });
+    await assert.rejects(topics.ensure(), (error: Error) => {
+      assert.match(error.message, /^Kafka: .*(factor|replica)/i);
+      assert.ok(!error.message.includes('\n'));
+      return true;
+    });
+  });
+
+  it('stores more in one call than a broker takes in one request, whole and in order', async () => {
+    const bus = openKafkaBus(options);
+    try {
+      const events = upTo(400).map((version) => event('big', version, 'x'.repeat(8_000)));
+      assert.deepEqual(await bus.publish(events), new Set());
+      const versions: number[] = [];
+      await bus.subscribe('g', (batch) => {
+        versions.push(...batch.map(({ aggregateVersion }) => aggregateVersion));
+        return Promise.resolve();
+      });
+      await eventually('all came', () => Promise.resolve(versions.length === 400 ? true : undefined));
+      assert.deepEqual(versions, upTo(400));
+    } finally {
+      await bus.close();
+    }
+  });
+
+  it('loses no event of a partition that took its part of a request of which another part was refused', async () => {
+    const topics = openTopics(options, { ...options, partitions: 1 });
+    const refused: string[] = [];
+    const publisher = openPublisher(options, topics, (_error, subject) => void refused.push(subject));
+    const order = (version: number) => ({ ...event('a', version), source: 'order' });
+    try {
+      // One topic takes its part and the other refuses its own: what the producer counts and what the broker counts differ.
+      for (let round = 1; round <= 5; round++) {
+        const poison = event(`p${round}`, 1, 'x'.repeat(2_000_000));
+        assert.deepEqual(await publisher.publish([order(2 * round - 1), poison]), new Set([`test/p${round}`]));
+        assert.deepEqual(await publisher.publish([order(2 * round)]), new Set());
+      }
+      const stored = await storedVersions(topics.topicOf('order') ?? '');
+      assert.deepEqual([...new Set(stored)], upTo(10));
+      assert.equal(refused.length, 5);
+    } finally {
+      await publisher.close();
+    }
+  });
+
+  it('keeps all events of a subject in one partition, the one that other clients choose too', async () => {
+    const topics = openTopics(options, options);
+    await topics.ensure();
+    const producer = openProducer(options);
+    try {
+      // Of Kafka's own tests of its hash: -973932308, -790332482 and -985981536, made positive, by 3 partitions.
+      const keys = { '21': 0, foobar: 0, 'a-little-bit-long-string': 2 };
+      for (const [key, partition] of Object.entries(keys)) {
+        const topic = topics.topicOf('order') ?? '';
+        const { offsets = [] } = await producer.send({ messages: [{ topic, key, value: '{}' }] });
+        assert.deepEqual([key, offsets.map((at) => at.partition)], [key, [partition]]);
+      }
+    } finally {
+      await producer.close();
+    }
+  });
+
+  it('sets aside what somebody else wrote to a topic, and hands on what is behind it', async () => {
+    const bus = openKafkaBus(options);
+    const producer = openProducer(options);
+    try {
+      const seen: string[] = [];
+      await bus.subscribe('g', (batch) => {
+        seen.push(...batch.map(({ aggregateId, aggregateVersion }) => `${aggregateId} ${aggregateVersion}`));
+        return Promise.resolve();
+      });
+      const topic = `${options.prefix}platform.events`;
+      await producer.send({ messages: [{ topic, key: 'test/a', value: 'not JSON' }] });
+      await producer.send({ messages: [{ topic, key: 'test/b', value: '[]' }] });
+      await bus.publish([event('a', 1), event('c', 1)]);
+      const letters = () =>
+        query<{ subject: string; broken: boolean; error: string }>(
+          databases.adminUrl('bus'),
+          `select subject, broken, error from dead_letters where place like $1 order by subject, id`,
+          [`${options.prefix}%`],
+        );
+      await eventually('the others came', () => Promise.resolve(seen.includes('c 1') ? true : undefined));
+      await eventually('they are filed', async () => ((await letters()).length === 3 ? true : undefined));
+      assert.deepEqual(
+        (await letters()).map(({ subject, broken }) => [subject, broken]),
+        [
+          ['test/a', true],
+          ['test/a', false],
+          ['test/b', true],
+        ],
+      );
+      assert.deepEqual(seen, ['c 1']);
+    } finally {
+      await producer.close();
+      await bus.close();
+    }
+  });
+
+  it('ends a subscription loudly when Kafka has thrown away what comes next', async () => {
+    const bus = openKafkaBus({ ...options, partitions: 1 });
+    const topics = openTopics(options, { ...options, partitions: 1 });
+    const admin = openAdmin(options);
+    try {
+      const first = await bus.subscribe('g', () => Promise.resolve());
+      await bus.publish(upTo(3).map((version) => event('a', version)));
+      await eventually('it is handled', async () => ((await bus.lag('g')).behind === 0 ? true : undefined));
+      await first.stop();
+      await bus.publish(upTo(9).map((version) => event('a', version)));
+      const name = topics.topicOf('platform') ?? '';
+      await admin.deleteRecords({ topics: [{ name, partitions: [{ partition: 0, offset: 8n }] }] });
+
+      const second = await bus.subscribe('g', () => Promise.resolve());
+      await assert.rejects(second.ended, /Kafka no longer has the events that group g comes to next/);
+      await second.stop();
+    } finally {
+      await admin.close();
+      await bus.close();
+    }
+  });
+
+  it('knows an error of the protocol wherever the client has put it', async () => {
+    const reader = openReader(options, 'nobody');
+    try {
+      reader.topics.trackAll('missing.events');
+      await assert.rejects(reader.listOffsets({ topics: ['missing.events'] }), (error: unknown) => {
+        assert.equal(isKafkaError(error, 'OFFSET_OUT_OF_RANGE'), false);
+        return true;
+      });
+      assert.equal(isKafkaError(new Error('x'), 'OFFSET_OUT_OF_RANGE'), false);
+    } finally {
+      await reader.close();
+    }
+  });
+
+  async function storedVersions(topic: string): Promise<number[]> {
+    const reader = openReader(options, 'reader');
+    try {
+      reader.topics.trackAll(topic);
+      const { topics } = await reader.metadata({ topics: [topic] });
+      const partitions = [
+        { partition: 0, fetchOffset: 0n, partitionMaxBytes: 4_000_000, currentLeaderEpoch: -1, lastFetchedEpoch: -1 },
+      ];
+      const answer = await reader.fetch({ node: 1, topics: [{ topicId: topics.get(topic)?.id ?? '', partitions }] });
+      const batches = answer.responses.flatMap((one) => one.partitions.flatMap(({ records = [] }) => records));
+      return batches.flatMap(({ records }) =>
+        records.map(({ headers }) => {
+          const [, version] = headers.find(([name]) => name?.toString() === 'aggregateVersion') ?? [];
+          return Number(version?.toString());
+        }),
+      );
+    } finally {
+      await reader.close();
+    }
+  }
+});
+
+function event(name: string, version: number, note = ''): StoredEvent {
+  const envelope = { id: `${name}-${version}`, note };
+  const aggregate = { aggregateType: 'test', aggregateId: name, aggregateVersion: version };
+  return { id: `${name}-${version}`, type: 'Tested', source: 'platform', ...aggregate, envelope };
+}
