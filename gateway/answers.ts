@@ -13,6 +13,7 @@ const STATUS_OF = {
   invalid_request: 400,
   idempotency_key_missing: 400,
   invalid_payment_method: 400,
+  cross_site: 403,
   not_found: 404,
   unknown_charge: 404,
   key_in_use: 409,

@@ -1,6 +1,7 @@
-import { Router } from 'express';
+import { type RequestHandler, Router } from 'express';
 
 import type { Databases } from '../infra/databases.ts';
+import { GatewayError } from './answers.ts';
 import { addFault, clearFaults, type Holds, listFaults } from './faults.ts';
 import { forgetKeys } from './keys.ts';
 import {
@@ -19,7 +20,7 @@ import * as shopper from './shopper.ts';
 export function controlRoutes(db: Databases['gateway'], holds: Holds, changed: () => void): Router {
   const routes = Router();
 
-  routes.put('/faults', async (req, res) => {
+  routes.put('/faults', jsonOnly, async (req, res) => {
     const script = parse(faultBody, req.body);
     res.json({ id: await addFault(db, script), ...script });
   });
@@ -39,24 +40,24 @@ export function controlRoutes(db: Databases['gateway'], holds: Holds, changed: (
   });
 
   /** The shopper transfers the amount, or another one. */
-  routes.post('/charges/:id/transfer', async (req, res) => {
+  routes.post('/charges/:id/transfer', jsonOnly, async (req, res) => {
     const { amount } = parse(transferBody, req.body) ?? {};
     res.json(await shopper.transfer(db, providerIdOf(req), amount));
     changed();
   });
   /** The same by the account's number, which is all that a shopper is told. */
-  routes.post('/transfers', async (req, res) => {
+  routes.post('/transfers', jsonOnly, async (req, res) => {
     res.json(await shopper.transferTo(db, parse(transferToBody, req.body)));
     changed();
   });
   /** The card's owner agrees at the bank, or does not. */
-  routes.post('/charges/:id/authorize', async (req, res) => {
+  routes.post('/charges/:id/authorize', jsonOnly, async (req, res) => {
     const { outcome } = parse(authorizeBody, req.body);
     res.json(await shopper.authorize(db, providerIdOf(req), outcome));
     changed();
   });
   /** What waits for the shopper is closed by the provider. */
-  routes.post('/charges/:id/expire', async (req, res) => {
+  routes.post('/charges/:id/expire', jsonOnly, async (req, res) => {
     parse(expireBody, req.body);
     res.json(await shopper.expire(db, providerIdOf(req)));
     changed();
@@ -64,3 +65,9 @@ export function controlRoutes(db: Databases['gateway'], holds: Holds, changed: (
 
   return routes;
 }
+
+/** A web page of somebody else can make a browser send everything but JSON, without asking whether it may. */
+const jsonOnly: RequestHandler = (req, _res, next) => {
+  if (/^application\/json\s*(;|$)/i.test(req.get('content-type') ?? '')) return next();
+  throw new GatewayError('unsupported_media_type', 'controls take application/json alone');
+};

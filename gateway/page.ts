@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import { Router, urlencoded } from 'express';
+import { type Request, Router, urlencoded } from 'express';
 
 import type { Databases } from '../infra/databases.ts';
 import { GatewayError } from './answers.ts';
@@ -27,7 +27,7 @@ export function pageRoutes(db: Databases['gateway'], changed: () => void): Route
     res
       .set('content-security-policy', CSP)
       .set('x-content-type-options', 'nosniff')
-      .set('referrer-policy', 'no-referrer')
+      .set('referrer-policy', 'same-origin') // with `no-referrer` browsers would hide where the form comes from
       .set('cache-control', 'no-store')
       .type('html')
       .send(pageOf(charge));
@@ -35,6 +35,7 @@ export function pageRoutes(db: Databases['gateway'], changed: () => void): Route
 
   routes.post('/pay/:id', urlencoded({ extended: false, limit: LARGEST_FORM, inflate: false }), async (req, res) => {
     const providerId = providerIdOf(req);
+    refuseOtherPages(req);
     const { outcome } = parse(authorizeBody, { ...(req.body as Record<string, unknown> | undefined) });
     try {
       await authorize(db, providerId, outcome);
@@ -48,6 +49,19 @@ export function pageRoutes(db: Databases['gateway'], changed: () => void): Route
 
   return routes;
 }
+
+/** A page of somebody else must not press our buttons. Whoever says nothing of a page is no browser. */
+function refuseOtherPages(req: Request): void {
+  const [site, origin] = [req.get('sec-fetch-site'), req.get('origin')];
+  const isOurs =
+    site === undefined ? origin === undefined || hostOf(origin) === req.get('host') : OUR_SITES.includes(site);
+  if (!isOurs) throw new GatewayError('cross_site', 'only the page of the bank may send this');
+}
+
+/** The page itself, or a person by hand. Another port of the same host is `same-site`, and somebody else. */
+const OUR_SITES: readonly string[] = ['same-origin', 'none'];
+
+const hostOf = (origin: string): string | undefined => (URL.canParse(origin) ? new URL(origin).host : undefined);
 
 function pageOf(charge: ChargeJson): string {
   const { amount, orderId, method, status } = charge;

@@ -115,6 +115,21 @@ describe('a charge that waits for the shopper', function () {
     );
   });
 
+  it('does nothing that a page of somebody else can send without asking', async () => {
+    const charge = await calls.awaitingTransfer();
+    const path = `/charges/${charge.providerId}`;
+    for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'application/jsonp']) {
+      for (const act of ['/transfer', '/expire', '/authorize']) {
+        const answer = await fetch(`${gateway.url}${path}${act}`, {
+          method: 'POST',
+          headers: { 'content-type': type },
+        });
+        assert.equal(answer.status, 415, `${act} ${type}`);
+      }
+    }
+    assert.equal((await calls.lookup(charge)).status, 'requires_confirmation');
+  });
+
   describe('has a page at the bank', () => {
     const pageOf = async (): Promise<{ charge: ChargeJson; url: string }> => {
       const charge = await awaitingCard();
@@ -150,6 +165,26 @@ describe('a charge that waits for the shopper', function () {
         assert.match(html, new RegExp(`<strong>${status}</strong>`));
         assert.doesNotMatch(html, /<button/);
       }
+    });
+
+    it('whose buttons nobody presses from a page of somebody else', async () => {
+      const { charge, url } = await pageOf();
+      const pressAs = (headers: Record<string, string>) =>
+        fetch(url, { method: 'POST', headers, body: new URLSearchParams({ outcome: 'approve' }), redirect: 'manual' });
+      const { origin } = new URL(url);
+      const others: readonly Record<string, string>[] = [
+        { 'sec-fetch-site': 'cross-site' },
+        { 'sec-fetch-site': 'same-site', origin },
+        { origin: 'https://shop.example' },
+        { origin: 'null' },
+      ];
+      for (const headers of others) {
+        assert.equal((await pressAs(headers)).status, 403, JSON.stringify(headers));
+      }
+      assert.equal((await calls.lookup(charge)).status, 'requires_confirmation');
+      assert.equal((await pressAs({ origin })).status, 303);
+      assert.equal((await pressAs({ 'sec-fetch-site': 'same-origin', origin })).status, 303);
+      assert.equal((await calls.lookup(charge)).status, 'captured');
     });
 
     it('that refuses a form of another shape, and knows no other charge', async () => {
