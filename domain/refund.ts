@@ -71,7 +71,8 @@ export function decideRefund(
   const { currency } = captured;
   const left = captured.minor - takenMinor;
   if (asked !== null && asked.currency !== currency) {
-    return { code: 'INVALID_REQUEST', message: `the order was paid in ${currency}`, detail: { currency } };
+    const message = `the order was paid in ${currency}`;
+    return { code: 'INVALID_REQUEST', message, detail: { errors: [{ pointer: '/amount/currency', message }] } };
   }
 
   const everything = asked === null && lines.length === 0;
@@ -89,7 +90,8 @@ export function decideRefund(
 function refuseLines(lines: readonly RefundableLine[], returned: Refundable['returned']): Refusal | undefined {
   const numbers = new Set(lines.map(({ lineNo }) => lineNo));
   if (numbers.size < lines.length || lines.some(({ quantity }) => !Number.isSafeInteger(quantity) || quantity < 1)) {
-    return { code: 'INVALID_REQUEST', message: 'each line can be named once, with at least one unit' };
+    const message = 'each line can be named once, with at least one unit';
+    return { code: 'INVALID_REQUEST', message, detail: { errors: [{ pointer: '/lines', message }] } };
   }
   const short = lines
     .map(({ lineNo, quantity, ordered }) => ({ lineNo, asked: quantity, left: ordered - (returned.get(lineNo) ?? 0) }))

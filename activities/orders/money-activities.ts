@@ -32,9 +32,9 @@ export const orderMoneyActivities = ({ order: orders }: Pick<Databases, 'order'>
         throw new CheckoutError('ORDER_NOT_REFUNDABLE', `order ${orderId} is ${order.status}: only a paid one can be`);
       }
       const orderedOf = new Map(order.lines.map((line) => [line.lineNo, line]));
-      return lines.map((line) => {
+      return lines.map((line, index) => {
         const known = orderedOf.get(line.lineNo);
-        if (known === undefined) throw unknownLine(line.lineNo);
+        if (known === undefined) throw unknownLine(index, line.lineNo);
         return { ...line, ordered: known.ordered, valueMinor: valueOf(safeNumber(known.unitMinor), line.quantity) };
       });
     },
@@ -90,8 +90,10 @@ async function recordRefund(tx: SqlTransaction, input: Input<'recordRefund'>): P
   await recordChange(tx, orderId, 'OrderRefunded', { reason: text, actor: operator(by), sourceId });
 }
 
-const unknownLine = (lineNo: number) =>
-  new CheckoutError('INVALID_REQUEST', `the order has no line ${lineNo}`, { lineNo });
+function unknownLine(index: number, lineNo: number): CheckoutError {
+  const message = `the order has no line ${lineNo}`;
+  return new CheckoutError('INVALID_REQUEST', message, { errors: [{ pointer: `/lines/${index}/lineNo`, message }] });
+}
 
 /** Text of the database's own precision: an instant in milliseconds would pass over orders. */
 const cursorText = ({ createdAt, orderId }: table.Cursor): string => `${createdAt}/${orderId}`;

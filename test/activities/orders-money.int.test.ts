@@ -159,7 +159,8 @@ describe('money of an order that comes late or goes back', function () {
       await place();
       await pay();
       const { code, detail } = await refused(read([{ lineNo: 3, quantity: 1, restock: false }]));
-      assert.deepEqual([code, detail], ['INVALID_REQUEST', { lineNo: 3 }]);
+      const errors = [{ pointer: '/lines/0/lineNo', message: 'the order has no line 3' }];
+      assert.deepEqual([code, detail], ['INVALID_REQUEST', { errors }]);
     });
   });
 

@@ -128,6 +128,10 @@ describe('refunding an order over HTTP', function () {
     assert.deepEqual(brief(units), { status: 409, code: 'REFUND_QUANTITY_EXCEEDED', replayed: false });
     const line = await system.shop.refund(orderId, { lines: [{ lineNo: 2, quantity: 1 }] });
     assert.deepEqual(brief(line), { status: 422, code: 'INVALID_REQUEST', replayed: false });
+    assert.match(JSON.stringify(line.body['errors']), /"pointer":"\/lines\/0\/lineNo"/);
+    const dollars = await system.shop.refund(orderId, { amount: { minor: 1, currency: 'USD' } });
+    assert.deepEqual(brief(dollars), { status: 422, code: 'INVALID_REQUEST', replayed: false });
+    assert.match(JSON.stringify(dollars.body['errors']), /"pointer":"\/amount\/currency"/);
 
     const { body } = await system.shop.place({ items: [COASTERS], payment: { method: 'bank_transfer' } });
     const unpaid = String(body['orderId']);

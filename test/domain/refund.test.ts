@@ -63,7 +63,7 @@ describe('what can be given back of a payment', () => {
   it('is given in the currency that was taken', () => {
     assert.deepEqual(refused({ minor: 5, currency: 'USD' }, [], untouched()), {
       code: 'INVALID_REQUEST',
-      detail: { currency: 'KRW' },
+      detail: { errors: [{ pointer: '/amount/currency', message: 'the order was paid in KRW' }] },
     });
   });
 
