@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Subscription } from '../../events/bus/bus.ts';
+import type { Contract } from '../support/bus.ts';
 import { BusProcesses } from '../support/bus-processes.ts';
 import { firstOnly, upTo } from '../support/events.ts';
-import type { Contract } from './bus-contract.ts';
 
 const SUBJECTS = upTo(10).map((n) => `s${n}`);
 /** A process that is gone or frozen is missed only after a while. */

@@ -2,11 +2,10 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { StoredEvent } from '../../events/stored-event.ts';
-import { Received } from '../support/bus.ts';
+import { type Contract, Received } from '../support/bus.ts';
 import { firstOnly, upTo } from '../support/events.ts';
 import { eventually } from '../support/eventually.ts';
 import { gate } from '../support/gate.ts';
-import type { Contract } from './bus-contract.ts';
 
 /** Long enough for what must not happen to happen. Milliseconds. */
 const WHILE_MS = 300;

@@ -6,10 +6,9 @@ import { redriveLetter } from '../../events/bus/redrive.ts';
 import { EVENT_TYPES, type EventTypeEntry } from '../../events/catalogue.ts';
 import { readEvent } from '../../events/read-event.ts';
 import type { StoredEvent } from '../../events/stored-event.ts';
-import { type BusRun, type Letter, Received } from '../support/bus.ts';
+import { type BusRun, type Contract, type Letter, Received } from '../support/bus.ts';
 import { firstOnly, upTo } from '../support/events.ts';
 import { eventually } from '../support/eventually.ts';
-import type { Contract } from './bus-contract.ts';
 
 const quiet = { onError: () => undefined };
 const WAITS = 'waits behind an earlier event of its subject';

@@ -1,13 +1,7 @@
-import type { EventBus } from '../../events/bus/bus.ts';
-import { type BusFixture, BusRun, type OpenFixture, Received } from '../support/bus.ts';
+import { type BusFixture, BusRun, type Contract, type OpenFixture, Received } from '../support/bus.ts';
 import { sharesItsEvents } from './bus-contract-consumers.ts';
 import { delivers } from './bus-contract-delivery.ts';
 import { setsFailuresAside } from './bus-contract-failures.ts';
-
-/** What a case of the contract works with. */
-export type Contract = Readonly<{
-  start: () => Readonly<{ fixture: BusFixture; run: BusRun; bus: EventBus; received: Received }>;
-}>;
 
 /** A broker may have to be fetched first. */
 const FIXTURE_LIMIT_MS = 300_000;

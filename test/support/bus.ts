@@ -116,3 +116,8 @@ export class Received {
     );
   }
 }
+
+/** What a case of the contract works with. */
+export type Contract = Readonly<{
+  start: () => Readonly<{ fixture: BusFixture; run: BusRun; bus: EventBus; received: Received }>;
+}>;
