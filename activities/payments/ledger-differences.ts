@@ -5,6 +5,7 @@ import type { Page, PageInput, PaymentDeps } from './contract.ts';
 
 /** Rows of one statement, and charges of one question to the books. */
 const BATCH = 500;
+const BEAT_EVERY_MS = 15_000;
 type Deps = Pick<PaymentDeps, 'payment' | 'signal'> &
   Readonly<{
     ledger: GatewayLedger;
@@ -23,6 +24,16 @@ export type DifferencesInput = PageInput & Readonly<{ sinceMs: number }>;
  * @throws GatewayOutage when the books cannot be read to the end
  */
 export async function ledgerDifferences(deps: Deps, page: DifferencesInput): Promise<Page<OrderRef>> {
+  // Pages of books in which nothing is ours tell nothing for a while; each call has a time limit of its own.
+  const beating = setInterval(deps.beat, BEAT_EVERY_MS);
+  try {
+    return await compared(deps, page);
+  } finally {
+    clearInterval(beating);
+  }
+}
+
+async function compared(deps: Deps, page: DifferencesInput): Promise<Page<OrderRef>> {
   const since = await clockMinus(deps.payment, page.sinceMs);
   const differing = new Set<string>();
   // Only ids are kept, of one window of time.

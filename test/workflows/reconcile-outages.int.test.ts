@@ -18,8 +18,8 @@ describe('reconciling while something is down', () => {
   });
   after(() => bench?.close());
 
-  async function run(script: Script): Promise<ReconcileResult> {
-    const options = { orderId: SEARCH, about: ORDER_IDS, script };
+  async function run(script: Script, about: string[] = ORDER_IDS): Promise<ReconcileResult> {
+    const options = { orderId: SEARCH, about, script };
     const id = `reconcile-test-${randomUUID()}`;
     const started = await bench.startWork<typeof reconcile>(RECONCILE_WORKFLOW, id, [{ apply: true }], options);
     return started.result();
@@ -43,6 +43,25 @@ describe('reconciling while something is down', () => {
     assert.deepEqual(
       rows.map(({ result, detail }) => [result, detail]),
       ORDER_IDS.map(() => ['RUNNING', 'it goes on, or is parked']),
+    );
+  });
+
+  it('starts the others although more repairs are parked than may run at once', async function () {
+    this.timeout(120_000);
+    const parked = Array.from({ length: 22 }, () => randomUUID());
+    const fine = randomUUID();
+    const items = [...parked, fine].map((orderId) => ({ orderId }));
+    const stuck: ReadonlySet<string> = new Set(parked);
+    const { rows } = await run(
+      {
+        findReservedOrders: () => ({ items, next: null }),
+        closeOrder: ({ orderId }) => (stuck.has(orderId) ? refuses('NOT_FOUND')() : undefined),
+      },
+      [...parked, fine],
+    );
+    assert.deepEqual(
+      rows.map(({ id, result }) => [id, result]),
+      [...parked.map((id) => [id, 'RUNNING']), [fine, 'REPAIRED']],
     );
   });
 });
