@@ -6,17 +6,18 @@ const SHOWN = 50;
 
 /** The result for a person: a table, what is broken, what is under way, and the verdict. */
 export function reportOf(audited: Audited): string {
-  const { findings, inProgress, unknown, overfull } = audited;
+  const { findings, inProgress, unknown, overfull, notes } = audited;
   const parts = [
     tableOf(audited),
     section('Broken', findings, rowsOf),
-    section('In progress: a running workflow may still put these right', inProgress, (one) => [
+    section('In progress: what runs may still put these right', inProgress, (one) => [
       `  ${one.invariant}  ${one.row}: ${one.workflows.join(', ')}`,
     ]),
     section('Unknown: only Temporal could say whether a workflow is at these', unknown, rowsOf),
     overfull.length === 0
       ? ''
       : `Invariants ${overfull.join(', ')} have more than ${MOST_SUSPECTS} suspects; only so many were looked at again.`,
+    section('Not looked at', notes, (note) => [`  ${note}`]),
     verdictOf(audited),
   ];
   return parts.filter((part) => part !== '').join('\n\n');

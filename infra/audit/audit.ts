@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { GatewayLedger } from '../payment-gateway/ledger.ts';
 import { dossiers } from './dossiers.ts';
+import { lookAtEvents } from './events.ts';
 import { type Finding, INVARIANT_IDS, type InvariantId, INVARIANTS, Look, MOST_SUSPECTS } from './finding.ts';
 import { compareMoney } from './money.ts';
 import { openRows } from './open-work.ts';
@@ -9,7 +10,14 @@ import { orderIdsAmong } from './order-ids.ts';
 import { closedMeansNothingHeld, paidMeansCapturedAndCommitted, storedAnswerIsTheOrder } from './order-rules.ts';
 import { countRefundRequests, refundsThatAreNotTheirAnswer } from './refund-answers.ts';
 import { lookAtRefunds } from './refunds.ts';
-import { AUDITED, type AuditedDatabase, CannotLook, type Snapshots, withSnapshots } from './snapshot.ts';
+import {
+  AUDITED,
+  type AuditedDatabase,
+  CannotLook,
+  EVENT_SERVICES,
+  type Snapshots,
+  withSnapshots,
+} from './snapshot.ts';
 import {
   countReservations,
   countStock,
@@ -40,12 +48,14 @@ export type Audited = Readonly<{
   invariants: readonly Readonly<{ id: InvariantId; states: string; looked: number; findings: number }>[];
   /** Rows that break an invariant, and still did when they were looked at again. */
   findings: readonly Finding[];
-  /** Rows that a running workflow may still put right, with those workflows. */
+  /** Rows that something which runs may still put right: workflows, or for events a relay. */
   inProgress: readonly (Finding & Readonly<{ workflows: readonly string[] }>)[];
   /** Rows of which only Temporal could say whether they are broken. */
   unknown: readonly Finding[];
   /** Invariants with so many suspects that not all of them were kept. */
   overfull: readonly InvariantId[];
+  /** What was left out, and why. */
+  notes: readonly string[];
 }>;
 
 /** From a suspect to the second look, milliseconds: long enough for a commit that was between two snapshots. */
@@ -91,7 +101,7 @@ function answer(
   { workflows }: AuditDeps,
 ): Audited {
   const excusable = confirmed.filter(isExcusable);
-  const excused = excusable.filter(({ row }) => running.has(row));
+  const excused = confirmed.filter(({ row, atWork }) => running.has(row) || atWork !== undefined);
   const unknown = workflows === undefined ? excusable : [];
   const findings = confirmed.filter((one) => !excused.includes(one) && !unknown.includes(one));
   return {
@@ -100,9 +110,10 @@ function answer(
       findings: findings.filter(({ invariant }) => invariant === id).length,
     })),
     findings,
-    inProgress: excused.map((one) => ({ ...one, workflows: running.get(one.row) ?? [] })),
+    inProgress: excused.map((one) => ({ ...one, workflows: running.get(one.row) ?? [one.atWork ?? ''] })),
     unknown,
     overfull: look.overfull,
+    notes: look.notes,
   };
 }
 
@@ -139,6 +150,7 @@ async function lookAt(
     if (wanted.has(3) || wanted.has(4) || wanted.has(9))
       await lookAtOrders(from, look, wanted, orderIds && orderIdsAmong(orderIds), say);
     if (wanted.has(3)) await lookAtRefunds(from, look, orderIds && orderIdsAmong(orderIds), say);
+    if (wanted.has(7)) await lookAtEvents(from, look, say);
     if (wanted.has(9)) {
       look.count(9, await countRefundRequests(from.payment));
       const differing = await refundsThatAreNotTheirAnswer(from.payment, orderIds && orderIdsAmong(orderIds));
@@ -218,16 +230,17 @@ async function lookAtOrders(
 }
 
 function databasesOf(wanted: ReadonlySet<InvariantId>): readonly AuditedDatabase[] {
-  if ([3, 4, 6, 9].some((id) => wanted.has(id as InvariantId))) return AUDITED;
+  if (wanted.has(7)) return AUDITED;
+  if ([3, 4, 6, 9].some((id) => wanted.has(id as InvariantId))) return EVENT_SERVICES;
   const stock: AuditedDatabase[] = wanted.has(1) || wanted.has(2) ? ['platform'] : [];
   return wanted.has(5) ? [...stock, 'payment'] : stock;
 }
 
 /** @throws CannotLook naming what is not set */
-function urlsOf({ urls }: Pick<AuditDeps, 'urls'>, names: readonly AuditedDatabase[]): Record<AuditedDatabase, string> {
+function urlsOf({ urls }: Pick<AuditDeps, 'urls'>, names: readonly AuditedDatabase[]): AuditDeps['urls'] {
   const missing = names.filter((name) => urls[name] === undefined).map((name) => `${name.toUpperCase()}_DATABASE_URL`);
   if (missing.length > 0) throw new CannotLook(`Set ${missing.join(', ')}, or run \`npm start\`.`);
-  return { platform: '', order: '', payment: '', ...urls };
+  return urls;
 }
 
 function ledgerOf({ ledger }: AuditDeps): GatewayLedger {

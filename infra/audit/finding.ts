@@ -1,7 +1,4 @@
-/**
- * What must hold in the databases, by the numbers that `npm run audit` shows. 7 and 8 are kept for the bus and the views:
- * nothing writes to those yet.
- */
+/** What must hold in the databases, by the numbers that `npm run audit` shows. 8 is kept for the views: there are none yet. */
 export const INVARIANTS = {
   1: 'every snapshot is the fold of its ledger',
   2: 'no stock below zero; reserved stock, headers, reservations and ledger agree',
@@ -9,6 +6,7 @@ export const INVARIANTS = {
   4: 'a closed or missing order holds no stock and no money',
   5: "the gateway's ledger, the payments and their refunds say the same",
   6: 'whatever is open has a running workflow',
+  7: 'every event is on the bus, in the order of its aggregate and without gaps',
   9: 'one order or refund per request, and the stored answer is it',
 } as const;
 
@@ -25,6 +23,8 @@ export type Finding = Readonly<{
   orderId: string | null;
   /** A workflow besides those of the order that may still put it right. */
   workflowId?: string;
+  /** What besides workflows is about to put it right. */
+  atWork?: string;
   is: string;
   shouldBe: string;
 }>;
@@ -37,6 +37,16 @@ export class Look {
   readonly #looked = new Map<InvariantId, number>();
   readonly #suspects = new Map<InvariantId, Map<string, Finding>>();
   readonly #overfull = new Set<InvariantId>();
+  readonly #notes = new Set<string>();
+
+  /** What was left out of this look, and why. */
+  note(invariant: InvariantId, text: string): void {
+    this.#notes.add(`${invariant}: ${text}`);
+  }
+
+  get notes(): readonly string[] {
+    return [...this.#notes];
+  }
 
   count(invariant: InvariantId, rows: number): void {
     this.#looked.set(invariant, this.looked(invariant) + rows);

@@ -1,7 +1,11 @@
 import pg from 'pg';
 
-/** The service databases that the audit reads itself. The gateway is asked over HTTP. */
-export const AUDITED = ['platform', 'order', 'payment'] as const;
+/** The services that store events. */
+export const EVENT_SERVICES = ['platform', 'order', 'payment'] as const;
+export type EventService = (typeof EVENT_SERVICES)[number];
+
+/** The databases that the audit reads itself. The gateway is asked over HTTP. */
+export const AUDITED = [...EVENT_SERVICES, 'bus'] as const;
 export type AuditedDatabase = (typeof AUDITED)[number];
 
 /** Thrown when something needed cannot be read, so that nothing can be said. Its message is one actionable line. */
@@ -26,13 +30,14 @@ const IDLE_LIMIT_MS = 30 * 60_000;
  * @throws CannotLook naming the database that cannot be reached or read
  */
 export async function withSnapshots<T>(
-  urls: Readonly<Record<AuditedDatabase, string>>,
+  urls: Readonly<Partial<Record<AuditedDatabase, string>>>,
   names: readonly AuditedDatabase[],
   work: (snapshots: Snapshots) => Promise<T>,
 ): Promise<T> {
   const clients = new Map<AuditedDatabase, pg.Client>();
+  const urlOf = (name: AuditedDatabase): string => urls[name] ?? '';
   const ask = <R extends pg.QueryResultRow>(name: AuditedDatabase, text: string, values: readonly unknown[] = []) =>
-    readable(name, urls[name], async () => {
+    readable(name, urlOf(name), async () => {
       const client = clients.get(name);
       if (client === undefined) throw new Error('it was not opened for this audit');
       return (await client.query<R>(text, [...values])).rows;
@@ -40,20 +45,20 @@ export async function withSnapshots<T>(
   try {
     await together(names, async (name) => {
       const client = new pg.Client({
-        connectionString: urls[name],
+        connectionString: urlOf(name),
         connectionTimeoutMillis: CONNECTION_LIMIT_MS,
         application_name: 'commerce-saga audit',
         keepAlive: true,
       });
       client.on('error', () => undefined); // the statement that meets the lost connection says so
       clients.set(name, client);
-      await readable(name, urls[name], () => client.connect());
+      await readable(name, urlOf(name), () => client.connect());
       for (const setting of SETTINGS) await ask(name, setting);
       await ask(name, 'begin isolation level repeatable read read only');
     });
     await together(names, (name) => ask(name, 'select 1')); // the first statement fixes the instant
     const snapshot = (name: AuditedDatabase): Snapshot => ({ query: (text, values) => ask(name, text, values) });
-    return await work({ platform: snapshot('platform'), order: snapshot('order'), payment: snapshot('payment') });
+    return await work(Object.fromEntries(AUDITED.map((name) => [name, snapshot(name)])) as Snapshots);
   } finally {
     await Promise.allSettled([...clients.values()].map((client) => client.end()));
   }

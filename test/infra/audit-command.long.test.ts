@@ -20,6 +20,7 @@ describe('the commands audit and inventory:rebuild', function () {
     folder = await mkdtemp(join(tmpdir(), 'commerce-saga-audit-'));
     shop = await openAuditedShop();
     await shop.oneOfEach();
+    await shop.drain();
   });
   after(async () => {
     await shop.close();
@@ -37,6 +38,7 @@ describe('the commands audit and inventory:rebuild', function () {
         PLATFORM_DATABASE_URL: shop.urls.platform,
         ORDER_DATABASE_URL: shop.urls.order,
         PAYMENT_DATABASE_URL: shop.urls.payment,
+        BUS_DATABASE_URL: shop.urls.bus,
         ...changes,
       };
       execFile(process.execPath, ['--import', 'tsx', script, ...args], { env }, (error, out, err) =>
@@ -49,7 +51,7 @@ describe('the commands audit and inventory:rebuild', function () {
   it('ends with 0 and a table when everything holds', async () => {
     const { code, out, err } = await audit();
     assert.deepEqual([code, err], [0, '']);
-    assert.equal(out.match(/ ok$/gm)?.length, 7, out);
+    assert.equal(out.match(/ ok$/gm)?.length, 8, out);
     assert.match(out, /\naudit: clean\n$/);
   });
 

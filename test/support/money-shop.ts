@@ -8,6 +8,7 @@ import { orderIdFor } from '../../events/ids.ts';
 import { audit, type Audited } from '../../infra/audit/audit.ts';
 import { temporalWorkflows } from '../../infra/audit/workflows.ts';
 import { simulatedLedger } from '../../infra/payment-gateway/simulated-ledger.ts';
+import { WITHOUT_RELAYS } from './commands.ts';
 import { eventually } from './eventually.ts';
 import { factsOf } from './saga-facts.ts';
 import { startSystem, type TestSystem } from './system.ts';
@@ -136,7 +137,7 @@ export function moneyOf(system: TestSystem) {
           ledger: simulatedLedger({ url: system.gatewayUrl, timeoutMs: LEDGER_LIMIT_MS }),
           workflows: temporalWorkflows(system.temporal, system.temporalAddress),
         },
-        { recheckAfterMs: RECHECK_AFTER_MS },
+        { recheckAfterMs: RECHECK_AFTER_MS, only: WITHOUT_RELAYS },
       ),
     /** Waits until no workflow may excuse anything any more, and demands that nothing is wrong then. */
     async booksAgree(): Promise<void> {

@@ -1,0 +1,120 @@
+import type { Finding } from './finding.ts';
+import type { EventService, Snapshot } from './snapshot.ts';
+
+/** What the log of the embedded bus answers for. */
+export type LogScope = Readonly<{
+  /** Since when events go by Kafka instead, ISO 8601; null while they go by the log. */
+  kafkaSince: string | null;
+  /** Events that were published before this are not looked for: the log was shortened. Null where it is whole. */
+  beginsAt: string | null;
+}>;
+
+export async function scopeOfLog(bus: Snapshot): Promise<LogScope> {
+  const [row] = await bus.query<LogScope>(
+    `select (select changed_at::text from bus_carrier where carrier = 'kafka') as "kafkaSince",
+       (select case when position > 1 then appended_at::text end from event_log order by position limit 1) as "beginsAt"`,
+  );
+  return row ?? { kafkaSince: null, beginsAt: null };
+}
+
+/** Invariant 7, on the bus: each subject's versions come in their order, leaving out what came again. */
+export async function disorderInLog(bus: Snapshot): Promise<Finding[]> {
+  const rows = await bus.query<{ subject: string; version: string; before: string }>(
+    `select subject, version::text, before::text from (
+       select subject, version, lag(version) over (partition by subject order by position) as before
+       from (select subject, aggregate_version as version, min(position) as position from event_log group by 1, 2) as f
+     ) as o
+     where version <> before + 1
+     order by 1, o.version limit ${MOST}`,
+  );
+  return rows.map(({ subject, version, before }) => ({
+    ...{ invariant: 7, row: `version ${version} of ${subject} on the bus`, orderId: null },
+    is: `comes after version ${before}`,
+    shouldBe: `comes after version ${Number(version) - 1}`,
+  }));
+}
+
+type Stored = Readonly<{ id: string; event: string; content: string; published: boolean; required: boolean }>;
+type Logged = Readonly<{ id: string; event: string; content: string; other: string }>;
+
+/**
+ * Invariant 7, between a service and the log: what is marked as published is there, and what is there was stored, with the
+ * same content. Two sorted streams, read page by page, so that memory does not grow with the number of events.
+ */
+export async function* differencesWithLog(
+  service: EventService,
+  outbox: Snapshot,
+  bus: Snapshot,
+  { kafkaSince, beginsAt }: LogScope,
+): AsyncGenerator<Finding> {
+  const until = `coalesce(published_at < ${literal(kafkaSince)}::timestamptz, true)`;
+  const since = `coalesce(published_at >= ${literal(beginsAt)}::timestamptz, true)`;
+  const stored = rowsOf<Stored>(
+    outbox,
+    `audited_${service}`,
+    `select event_id::text as id, format('%s %s of %s/%s', type, aggregate_version, aggregate_type, aggregate_id) as event,
+       ${CONTENT} as content, published_at is not null as published,
+       published_at is not null and ${until} and ${since} as required
+     from outbox order by event_id`,
+  );
+  const logged = rowsOf<Logged>(
+    bus,
+    `audited_${service}`,
+    `select event_id::text as id, min(format('%s %s of %s', type, aggregate_version, subject)) as event,
+       min(content) as content, max(content) as other
+     from (select event_id, type, aggregate_version, subject, ${CONTENT} as content from event_log
+           where source = ${literal(service)}) as l
+     group by event_id order by event_id`,
+  );
+  let [left, right] = [await stored.next(), await logged.next()];
+  while (left.value !== undefined || right.value !== undefined) {
+    // Lower-case UUIDs sort as text as they sort as UUIDs.
+    const isLeft = right.value === undefined || (left.value !== undefined && left.value.id <= right.value.id);
+    const isRight = left.value === undefined || (right.value !== undefined && right.value.id <= left.value.id);
+    const finding = differenceOf(service, isLeft ? left.value : undefined, isRight ? right.value : undefined);
+    if (finding !== undefined) yield finding;
+    if (isLeft) left = await stored.next();
+    if (isRight) right = await logged.next();
+  }
+}
+
+function differenceOf(service: string, stored: Stored | undefined, logged: Logged | undefined): Finding | undefined {
+  const found = (id: string, is: string, shouldBe: string) => ({
+    ...{ invariant: 7 as const, row: `event ${id}`, orderId: null, is, shouldBe },
+  });
+  if (stored === undefined) {
+    return logged && found(logged.id, `on the bus: ${logged.event}`, `stored by ${service}`);
+  }
+  if (logged === undefined) {
+    const is = `marked as published by ${service}: ${stored.event}`;
+    return stored.required ? found(stored.id, is, 'on the bus') : undefined;
+  }
+  const isSame = stored.event === logged.event && stored.content === logged.content && logged.content === logged.other;
+  return isSame
+    ? undefined
+    : found(stored.id, `on the bus with other content: ${logged.event}`, `as stored: ${stored.event}`);
+}
+
+/** The text of `jsonb` has one form, so that equal envelopes have equal hashes in both databases. */
+const CONTENT = `encode(sha256(convert_to(envelope::text, 'UTF8')), 'hex')`;
+const PAGE = 5_000;
+
+async function* rowsOf<Row extends Record<string, unknown>>(
+  from: Snapshot,
+  cursor: string,
+  select: string,
+): AsyncGenerator<Row, undefined> {
+  await from.query(`declare ${cursor} no scroll cursor for ${select}`);
+  for (;;) {
+    const rows = await from.query<Row>(`fetch ${PAGE} from ${cursor}`);
+    yield* rows;
+    if (rows.length < PAGE) break;
+  }
+  await from.query(`close ${cursor}`);
+}
+
+/** For a cursor, which takes no parameters. What comes here is ours: names of services, and instants of the database. */
+const literal = (text: string | null): string => (text === null ? 'null' : `'${text.replaceAll("'", "''")}'`);
+
+/** One more than a look keeps, so that it notices. */
+const MOST = 10_001;
