@@ -3,8 +3,8 @@ import type { EventService, Snapshot } from './snapshot.ts';
 
 /** An event may wait for so long without anybody being to blame, milliseconds. */
 const PATIENCE_MS = 10_000;
-/** Longer than the longest pause of a relay whose bus is away, milliseconds. */
-const LONGEST_SILENCE_MS = 30_000;
+/** Longer than any pause of a relay whose bus is away or refuses its events, milliseconds. */
+const LONGEST_SILENCE_MS = 60_000;
 
 /**
  * Invariant 7, in a service's own database: events that are not on the bus yet, in one finding. A relay that works takes
