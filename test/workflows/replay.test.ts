@@ -76,8 +76,8 @@ const BREAKING: readonly (Change & Readonly<{ what: string; breaks: readonly Cas
   {
     what: 'creates the order before it reserves the stock',
     file: 'checkout.ts',
-    from: '      const reservation = await inventory.reserveStock',
-    to: '      await orders.createOrder({ ...key } as never);\n      const reservation = await inventory.reserveStock',
+    from: '      await place(saga, { inventory, orders });',
+    to: '      await orders.createOrder({} as never);\n      await place(saga, { inventory, orders });',
     breaks: CHECKOUT_CASES,
   },
   {
@@ -97,15 +97,15 @@ const BREAKING: readonly (Change & Readonly<{ what: string; breaks: readonly Cas
   {
     what: 'goes forward with a capture although the checkout was cancelled',
     file: 'checkout.ts',
-    from: '!saga.cancelled && saga.capturedAfterAll(answer)',
-    to: 'saga.capturedAfterAll(answer)',
+    from: "if (saga.mayGoForward || (await decideByOrder(saga)) === 'PAID') {",
+    to: 'if (saga.mayGoForward || saga.cancelled) {',
     breaks: ['cancelled-captured'],
   },
   {
     what: 'undoes what turns out to be captured',
     file: 'checkout.ts',
-    from: '!saga.cancelled && saga.capturedAfterAll(answer)',
-    to: 'false',
+    from: "abandoned?.outcome === 'ALREADY_CAPTURED' && !saga.goesBack",
+    to: "abandoned?.outcome === 'ALREADY_CAPTURED' && saga.goesBack",
     breaks: ['captured-after-all', 'expired-but-captured'],
   },
   {
@@ -118,8 +118,8 @@ const BREAKING: readonly (Change & Readonly<{ what: string; breaks: readonly Cas
   {
     what: 'does not close the order of an undone checkout',
     file: 'checkout.ts',
-    from: "saga.undos.add('closeOrder', () => closeOrder(saga));",
-    to: 'void closeOrder;',
+    from: '    await closeOrder(saga.orderId, saga.theEnd);\n    saga.closed = true;',
+    to: '    saga.closed = true;',
     breaks: ['card-declined', 'cancelled', 'outage-undone', 'parked-mark-done', 'expired', 'second-look'],
   },
   {
@@ -132,8 +132,8 @@ const BREAKING: readonly (Change & Readonly<{ what: string; breaks: readonly Cas
   {
     what: 'does not look once more when the hold is over',
     file: 'pay.ts',
-    from: '    const state = await look(saga);',
-    to: '    if (isLastLook) return saga.expire();\n    const state = await look(saga);',
+    from: '    const state = await look(saga, isLastLook ? checkingLast : checking);',
+    to: '    if (isLastLook) return saga.expire();\n    const state = await look(saga, checking);',
     breaks: ['expired', 'expired-but-captured'],
   },
   {
@@ -160,8 +160,8 @@ const BREAKING: readonly (Change & Readonly<{ what: string; breaks: readonly Cas
   {
     what: 'closes an event before the money is given back',
     file: 'webhook.ts',
-    from: 'if (orderId !== null) await follow(outcome, orderId, work);',
-    to: 'void follow(outcome, orderId, work);',
+    from: 'if (orderId !== null) await follow(outcome, orderId, wasSettled, work);',
+    to: 'void follow(outcome, orderId as never, wasSettled, work);',
     breaks: ['late-capture-settled'],
   },
   {
