@@ -66,10 +66,15 @@ async function* intentsOf(
   signal?: AbortSignal,
 ): AsyncIterable<PaymentIntent> {
   const seconds = since && Math.floor(since.getTime() / 1_000);
-  if (named === undefined) return yield* seconds === undefined ? listed(ask, {}, signal) : moved(ask, seconds, signal);
-  // The few that are named are asked for by name, unless the window must be looked at to know which of them moved.
-  if (seconds === undefined) return yield* known(ask, named, signal);
-  for await (const intent of moved(ask, seconds, signal)) if (named.has(intent.id)) yield intent;
+  if (seconds === undefined) {
+    // The few that are named are asked for by name.
+    yield* named === undefined ? listed(ask, {}, signal) : known(ask, named, signal);
+    return;
+  }
+  // The whole window must be looked at to know which of those that are named moved in it.
+  for await (const intent of moved(ask, seconds, signal)) {
+    if (named === undefined || named.has(intent.id)) yield intent;
+  }
 }
 
 const listed = (ask: AskStripe, filter: Readonly<{ created?: { gte: number } }>, signal?: AbortSignal) =>

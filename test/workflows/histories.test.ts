@@ -5,6 +5,8 @@ import { caseOf, historyFiles, MOST_EVENTS, readHistory, textsIn } from '../supp
 const EMAIL = /[\w.+-]+@[a-z][\w-]*\.[a-z]{2,}/gi;
 const PHONE = /(?<![\w-])(?:\+\d[\d -]{7,14}\d|01\d[ -]?\d{3,4}[ -]?\d{4})(?![\w-])/g;
 const CARD = /(?<![\w-])\d(?:[ -]?\d){12,18}(?![\w-])/g;
+/** An account that the simulated gateway opens for one charge: one in ten has a card's check digit by chance. */
+const VIRTUAL_ACCOUNT = /^110-\d{6}-\d{6}$/;
 /** A folder of somebody's machine. */
 const PLACE = /(?:file:\/\/|[( '"])\/[\w.-]+\/[\w./-]+/g;
 
@@ -23,7 +25,7 @@ function revealing(value: unknown): string[] {
   return textsIn(value).flatMap((text) => [
     ...(text.match(EMAIL) ?? []),
     ...(text.match(PHONE) ?? []),
-    ...(text.match(CARD) ?? []).filter(isCardNumber),
+    ...(text.match(CARD) ?? []).filter((digits) => isCardNumber(digits) && !VIRTUAL_ACCOUNT.test(digits)),
     ...(text.match(PLACE) ?? []),
   ]);
 }
