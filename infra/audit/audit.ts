@@ -101,7 +101,7 @@ function answer(
   { workflows }: AuditDeps,
 ): Audited {
   const excusable = confirmed.filter(isExcusable);
-  const excused = confirmed.filter(({ row, atWork }) => running.has(row) || atWork !== undefined);
+  const excused = confirmed.filter((one) => one.atWork !== undefined || (isExcusable(one) && running.has(one.row)));
   const unknown = workflows === undefined ? excusable : [];
   const findings = confirmed.filter((one) => !excused.includes(one) && !unknown.includes(one));
   return {

@@ -144,8 +144,10 @@ describe('the API refuses', function () {
     assertProblem(await api.http.get('/v1/products/%E0%A4%A'), 400, 'MALFORMED_REQUEST');
     for (const [path, allow] of [
       ['/v1/checkouts', 'POST'],
-      ['/v1/products', 'GET, HEAD'],
-      ['/v1/products/102', 'GET, HEAD'],
+      ['/v1/products', 'GET, HEAD, POST'],
+      ['/v1/products/102', 'GET, HEAD, PATCH'],
+      ['/v1/users', 'POST'],
+      ['/v1/users/1', 'PATCH'],
       [`/v1/orders/${randomUUID()}`, 'GET, HEAD'],
       [`/v1/orders/${randomUUID()}/cancel`, 'POST'],
       [`/v1/orders/${randomUUID()}/refunds`, 'POST'],

@@ -70,6 +70,12 @@ export async function openAuditedShop() {
   const [orderMoney, returns] = [orderMoneyActivities({ order }), inventoryReturnActivities({ platform })];
 
   const keyOf = ({ orderId, customerId, requestHash }: CheckoutInput) => ({ orderId, customerId, requestHash });
+  /** What was given back is in the order's history. */
+  const settle = async (orderId: string): Promise<void> => {
+    const settled = await payments.settleWithGateway({ orderId });
+    if (settled.outcome === 'LOOK_AGAIN') throw new Error('a charge of this order is still in flight');
+    if (settled.outcome === 'REFUNDED') await orderMoney.recordSettlement({ orderId, ...settled });
+  };
   const steps = {
     /** Stock RESERVED and the order PENDING. */
     async place(
@@ -95,7 +101,7 @@ export async function openAuditedShop() {
       await payments.abandonPayment({ orderId });
       await inventory.releaseStock({ ...keyOf(input), unplaced });
       await orders.closeOrder({ orderId, end });
-      await payments.settleWithGateway({ orderId });
+      await settle(orderId);
     },
   };
 
@@ -142,7 +148,7 @@ export async function openAuditedShop() {
       await payments.abandonPayment({ orderId: input.orderId });
       await inventory.releaseStock({ ...keyOf(input), unplaced: null });
       await orders.closeOrder({ orderId: input.orderId, end: DECLINED });
-      await refused(payments.settleWithGateway({ orderId: input.orderId }));
+      await settle(input.orderId);
       return input;
     },
     async outOfStock(): Promise<CheckoutInput> {
