@@ -6,6 +6,7 @@ import { cacheFolder } from '../../infra/config.ts';
 import { inWorkFolder, mustRun } from './test-server.ts';
 
 const KAFKA_VERSION = '4.1.0';
+const DEBEZIUM_VERSION = '3.3.1.Final';
 const MAVEN_LIMIT_MS = 300_000;
 const JAVA_LIMIT_MS = 20_000;
 
@@ -25,25 +26,53 @@ export type FindKafka = Readonly<{
  *
  * @throws when there is no Java, or no copy and no way to make one
  */
-export async function findKafka({
-  cacheDir = cacheFolder(),
-  report = () => undefined,
-}: FindKafka = {}): Promise<string> {
+export const findKafka = (options: FindKafka = {}): Promise<string> =>
+  findJars({ name: `kafka-${KAFKA_VERSION}`, artifacts: [['org.apache.kafka', 'kafka_2.13', KAFKA_VERSION]] }, options);
+
+/** The class path of Kafka Connect with Debezium's connector for PostgreSQL, found like the broker's. */
+export const findDebezium = (options: FindKafka = {}): Promise<string> =>
+  findJars(
+    {
+      name: `debezium-${DEBEZIUM_VERSION}`,
+      artifacts: [
+        ['io.debezium', 'debezium-connector-postgres', DEBEZIUM_VERSION],
+        ['org.apache.kafka', 'connect-runtime', KAFKA_VERSION],
+      ],
+    },
+    options,
+  );
+
+type Jars = Readonly<{
+  name: string;
+  artifacts: readonly (readonly [group: string, artifact: string, version: string])[];
+}>;
+
+async function findJars(
+  jars: Jars,
+  { cacheDir = cacheFolder(), report = () => undefined }: FindKafka,
+): Promise<string> {
   await mustRun('java', ['-version'], JAVA_LIMIT_MS);
-  const folder = join(cacheDir, `kafka-${KAFKA_VERSION}`);
-  if (!existsSync(folder)) await inWorkFolder(folder, downloadByMaven, report);
+  const folder = join(cacheDir, jars.name);
+  if (!existsSync(folder)) await inWorkFolder(folder, (work) => downloadByMaven(work, jars, report), report);
   return join(folder, 'lib', '*');
 }
 
-const downloadByMaven = async (folder: string, report: (line: string) => void): Promise<void> => {
-  report(`Downloading Kafka ${KAFKA_VERSION} from Maven Central …`);
+async function downloadByMaven(
+  folder: string,
+  { name, artifacts }: Jars,
+  report: (line: string) => void,
+): Promise<void> {
+  report(`Downloading ${name} from Maven Central …`);
+  const dependencies = artifacts.map(
+    ([group, artifact, version]) =>
+      `<dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`,
+  );
   const pom = [
     '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>',
-    '<groupId>commerce-saga</groupId><artifactId>kafka-broker</artifactId><version>1</version><dependencies>',
-    '<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>',
-    `<version>${KAFKA_VERSION}</version></dependency></dependencies></project>`,
+    `<groupId>commerce-saga</groupId><artifactId>jars</artifactId><version>1</version>`,
+    `<dependencies>${dependencies.join('')}</dependencies></project>`,
   ];
   await writeFile(join(folder, 'pom.xml'), pom.join('\n'));
   const maven = ['-q', '-B', '--strict-checksums', 'dependency:copy-dependencies', '-DincludeScope=runtime'];
   await mustRun('mvn', [...maven, '-DoutputDirectory=lib'], MAVEN_LIMIT_MS, folder);
-};
+}
