@@ -5,12 +5,19 @@ import { createRequire } from 'node:module';
 import { Ajv2019 } from 'ajv/dist/2019.js';
 
 import { readConfig, VARIABLES } from '../../infra/config.ts';
+import { DATABASE_NAMES } from '../../infra/embedded/provision.ts';
 import { serverArguments } from '../../infra/embedded/temporal-server.ts';
 import { webhookReaders } from '../../infra/payment-gateway/providers.ts';
 import { composeDocument, readCompose } from '../support/compose-file.ts';
 
 /** Read by Temporal's own tools, by PostgreSQL's image, and by Go. */
 const FOREIGN_VARIABLES = ['TEMPORAL_NAMESPACE', 'POSTGRES_PASSWORD', 'GOGC'];
+
+/** Images that make a setting of whatever begins like this. */
+const FOREIGN_PREFIXES: Readonly<Record<string, RegExp>> = {
+  kafka: /^(KAFKA_|CLUSTER_ID$)/,
+  debezium: /^(CONNECT_|BOOTSTRAP_SERVERS$|GROUP_ID$|(CONFIG|OFFSET|STATUS)_STORAGE_TOPIC$)/,
+};
 
 describe('docker-compose.yml', () => {
   const { services, volumes } = readCompose();
@@ -43,8 +50,30 @@ describe('docker-compose.yml', () => {
 
   it('has the services of the light profile', () => {
     const names = ['api', 'events', 'gateway', 'migrate', 'postgresql', 'temporal', 'workers'];
-    assert.deepEqual(Object.keys(services).sort(), names);
+    const light = each.filter(([, { profiles }]) => profiles.length === 0).map(([name]) => name);
+    assert.deepEqual(light.sort(), names);
   });
+
+  it('has Kafka by a profile, which the relays take by a variable, and Debezium by another one', () => {
+    const { kafka, debezium, events } = services;
+    assert.deepEqual([kafka?.profiles, debezium?.profiles], [['kafka', 'debezium'], ['debezium']]);
+    assert.equal(readConfig(events?.environment).kafka, undefined);
+    const withKafka = readConfig({ ...events?.environment, KAFKA_BROKERS: 'kafka:9092' });
+    assert.deepEqual(withKafka.kafka?.brokers, [debezium?.environment['BOOTSTRAP_SERVERS']]);
+    assert.match(kafka?.environment['KAFKA_ADVERTISED_LISTENERS'] ?? '', /^INSIDE:\/\/kafka:9092,/);
+    assert.deepEqual(kafka?.volumes, [`kafka-data:${kafka?.environment['KAFKA_LOG_DIRS']}`]);
+  });
+
+  for (const service of ['platform', 'order', 'payment'] as const) {
+    it(`connects Debezium to the outbox of ${service}, and to its topic`, () => {
+      const { postgresql } = services;
+      const connector = JSON.parse(readFileSync(`deploy/debezium/${service}.json`, 'utf8')) as Record<string, string>;
+      assert.equal(connector['database.dbname'], DATABASE_NAMES[service]);
+      assert.equal(connector['database.password'], postgresql?.environment['POSTGRES_PASSWORD']);
+      assert.equal(connector['transforms.outbox.route.topic.replacement'], `${service}.events`);
+      assert.equal(connector['slot.name'], `outbox_${service}`);
+    });
+  }
 
   for (const [name, { image, ports, volumes: mounts, depends_on: needs }] of each) {
     it(`pins the image of ${name}, publishes on this machine alone, and names what it needs`, () => {
@@ -61,7 +90,9 @@ describe('docker-compose.yml', () => {
 
   for (const [name, { environment }] of each) {
     it(`gives ${name} no variable that nobody reads`, () => {
-      const unknown = Object.keys(environment).filter((key) => ![...VARIABLES, ...FOREIGN_VARIABLES].includes(key));
+      const foreign = FOREIGN_PREFIXES[name] ?? /^$/;
+      const known = [...VARIABLES, ...FOREIGN_VARIABLES];
+      const unknown = Object.keys(environment).filter((key) => !known.includes(key) && !foreign.test(key));
       assert.deepEqual(unknown, []);
     });
   }

@@ -58,7 +58,9 @@ describe('Debezium instead of relays', function () {
     await openTopics(options, options).ensure();
     const platform = openPlatform(urls.platform, { poolSize: 2 });
     const bus = openKafkaBus({ ...options, url: urls.bus, poolSize: 3, log: pino({ level: 'silent' }) });
-    const debezium = await startDebezium('platform', adminUrl, broker.brokers, {});
+    const debezium = await startDebezium('platform', adminUrl, broker.brokers, {
+      'heartbeat.interval.ms': '500', // its topic has to be made as well
+    });
     const received: StoredEvent[] = [];
     try {
       await bus.subscribe('views', (batch) => {

@@ -7,6 +7,8 @@ const healthcheck = z.object({ test: z.array(z.string()) });
 const service = z.object({
   image: z.string(),
   build: z.string().optional(),
+  /** None: it starts with a plain `up`. */
+  profiles: z.array(z.string()).default([]),
   command: z.array(z.string()).default([]),
   environment: z.record(z.string(), z.coerce.string()).default({}),
   ports: z.array(z.string()).default([]),
