@@ -64,6 +64,6 @@ async function seed(tx: SqlTransaction): Promise<string> {
   await insertLedger(tx, rows);
   await insertSnapshots(tx, rows);
   await movePastSeededIds(tx);
-  await appendToOutbox(tx, [...userEvents(people), ...productEvents(catalogue), ...stockEvents(rows)]);
+  await appendToOutbox(tx, [...(await userEvents(people)), ...productEvents(catalogue), ...stockEvents(rows)]);
   return `${people.length} users, ${catalogue.length} products in ${CATEGORIES.length} categories, ${rows.length} rows of stock`;
 }

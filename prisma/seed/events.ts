@@ -1,5 +1,6 @@
 import { adjustmentIdFor, stockAggregateId } from '../../events/ids.ts';
 import { type ShopEvent, shopEvent } from '../../events/outbox.ts';
+import { type PersonalCipher, PLAIN, sealed } from '../../events/personal-fields.ts';
 import type { ProductSeed, StockSeed, UserSeed } from './catalogue.ts';
 import { CATEGORIES } from './words.ts';
 
@@ -13,8 +14,13 @@ export const seededStockId = (row: StockSeed): string => adjustmentIdFor(CAUSE, 
 export const seededAggregateId = ({ productId, variantId, locationCode }: StockSeed): string =>
   stockAggregateId(String(productId), idText(variantId), locationCode);
 
-export const userEvents = (users: readonly UserSeed[]): ShopEvent[] =>
-  users.map(({ id, ...profile }) => shopEvent('UserCreated', String(id), 1, CAUSE, { userId: String(id), ...profile }));
+export const userEvents = (users: readonly UserSeed[], cipher: PersonalCipher = PLAIN): Promise<ShopEvent[]> =>
+  Promise.all(
+    users.map(async ({ id, ...profile }) => {
+      const data = await sealed(cipher, 'UserCreated', { userId: String(id), ...profile });
+      return shopEvent('UserCreated', String(id), 1, CAUSE, data);
+    }),
+  );
 
 export function productEvents(products: readonly ProductSeed[]): ShopEvent[] {
   const categories = new Map(CATEGORIES.map((category) => [category.id, category]));
