@@ -27,9 +27,12 @@ import { noteServer, serverFolder } from '../support/servers.ts';
 
 const SERVERS_LIMIT_MS = 300_000;
 const CASE_LIMIT_MS = 300_000;
-/** What docs/deployment.md tells the owner of an outbox to run. */
-const PUBLICATION = "create publication outbox_events for table outbox with (publish = 'insert')";
-const MARKED_AT_BIRTH = 'alter table outbox alter column published_at set default now()';
+/** What docs/deployment.md tells the owner of an outbox to run, in this order. */
+const BEGIN = [
+  "create publication outbox_events for table outbox with (publish = 'insert')",
+  "select pg_create_logical_replication_slot('outbox_platform', 'pgoutput')::text",
+  'alter table outbox alter column published_at set default now()',
+];
 
 describe('Debezium instead of relays', function () {
   this.timeout(CASE_LIMIT_MS);
@@ -52,12 +55,13 @@ describe('Debezium instead of relays', function () {
   it('carries every event as ours are, in the order of its aggregate, also when it is killed', async () => {
     const urls = await provisionDatabases(postgres.adminUrl);
     const adminUrl = Object.assign(new URL(postgres.adminUrl), { pathname: `/${DATABASE_NAMES.platform}` }).href;
-    await query(adminUrl, PUBLICATION);
-    await query(adminUrl, MARKED_AT_BIRTH);
+    for (const statement of BEGIN) await query(adminUrl, statement);
     const options = { brokers: broker.brokers, partitions: 4 };
     await openTopics(options, options).ensure();
     const platform = openPlatform(urls.platform, { poolSize: 2 });
     const bus = openKafkaBus({ ...options, url: urls.bus, poolSize: 3, log: pino({ level: 'silent' }) });
+    // The slot keeps what comes before there is a connector.
+    for (const place of ['A', 'B']) await append(platform, ...stockEvents(place, 1, 20));
     const debezium = await startDebezium('platform', adminUrl, broker.brokers, {
       'heartbeat.interval.ms': '500', // its topic has to be made as well
     });
@@ -74,7 +78,7 @@ describe('Debezium instead of relays', function () {
           Promise.resolve(versions(place).length >= count ? true : undefined),
         );
       const [first] = stockEvents('A', 1, 1);
-      for (const place of ['A', 'B']) await append(platform, ...stockEvents(place, 1, 40));
+      for (const place of ['A', 'B']) await append(platform, ...stockEvents(place, 21, 40));
       await came('B', 40);
       await debezium.kill();
       for (const place of ['A', 'B']) await append(platform, ...stockEvents(place, 41, 80));
