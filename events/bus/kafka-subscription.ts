@@ -50,7 +50,6 @@ export async function subscribeKafka(subscriber: KafkaSubscriber): Promise<Subsc
 
   const first = await firstStay(subscriber);
   const ended = run(subscriber, consumer, first, stop.signal);
-  ended.catch(() => undefined); // whoever wants to know awaits it
   return {
     ended,
     async stop() {
@@ -115,7 +114,7 @@ const lostEvents = (group: string): string =>
 async function handOn(subscriber: KafkaSubscriber, consumer: Consumer, member: Member, stopping: AbortSignal) {
   const { batchSize = BATCH_SIZE, onError } = subscriber.options;
   while (!stopping.aborted) {
-    await consumer.redrive();
+    await redriven(consumer, onError);
     let rest = await fetchEntries(member, await member.partitions());
     while (rest.length > 0 && !stopping.aborted) {
       await member.partitions(); // while it is being shared out, nobody knows what is ours
@@ -133,6 +132,15 @@ async function handOn(subscriber: KafkaSubscriber, consumer: Consumer, member: M
   }
 }
 
+/** The dead letters are in a database that may be away: that is no reason to leave the group. */
+async function redriven(consumer: Consumer, onError: (error: unknown) => void): Promise<void> {
+  try {
+    await consumer.redrive();
+  } catch (error) {
+    onError(error); // it is tried again after the next fetch
+  }
+}
+
 /** Told apart from a database that is away: that is no reason to leave the group. */
 class StayOver extends Error {}
 
@@ -140,13 +148,8 @@ async function handle(consumer: Consumer, member: Member, batch: readonly Entry[
   const deliveries = batch.flatMap(({ delivery }) => delivery ?? []);
   const count = deliveries.length === 0 ? 0 : await consumer.consume(deliveries);
   const open = deliveries[count];
-  const done =
-    open === undefined
-      ? batch
-      : batch.slice(
-          0,
-          batch.findIndex(({ delivery }) => delivery === open),
-        );
+  const end = open === undefined ? batch.length : batch.findIndex(({ delivery }) => delivery === open);
+  const done = batch.slice(0, end);
   for (const { owned, next } of done) owned.next = next;
   try {
     await member.partitions(); // a sharing-out that is going on decides first whose they are

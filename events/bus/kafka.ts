@@ -3,7 +3,7 @@ import type { KafkaSettings } from '../../infra/kafka-settings.ts';
 import type { Logger } from '../../infra/log.ts';
 import type { EventBus, GroupLag, SubscribeOptions, Subscription } from './bus.ts';
 import { mustBeKafka } from './carrier.ts';
-import { type KafkaConnection, openReader, SESSION_TIMEOUT_MS } from './kafka-connection.ts';
+import { briefly, type KafkaConnection, openReader, SESSION_TIMEOUT_MS } from './kafka-connection.ts';
 import { openPublisher } from './kafka-publisher.ts';
 import { subscribeKafka } from './kafka-subscription.ts';
 import { openTopics, type TopicOptions, type Topics } from './kafka-topics.ts';
@@ -49,6 +49,9 @@ export function openKafkaBus(options: KafkaBusOptions): EventBus {
         options: { ...subscribeOptions, from: await beginOf(bus, group, subscribeOptions), onError: onError ?? tell },
       });
       subscriptions.add(subscription);
+      subscription.ended
+        .catch((error: unknown) => log.error({ err: error, group }, 'a subscription has ended by itself'))
+        .finally(() => subscriptions.delete(subscription));
       return subscription;
     },
     lag: (group) => lagOf(options, topics, group),
@@ -97,6 +100,8 @@ async function lagOf(connection: KafkaConnection, topics: Topics, group: string)
       });
     }
     return { group, behind };
+  } catch (error) {
+    throw briefly(error);
   } finally {
     await reader.close();
   }
