@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -9,6 +10,7 @@ import { runCommand } from '../../infra/embedded/child.ts';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const TSX = join(ROOT, 'node_modules/tsx/dist/loader.mjs');
 const LIMIT_MS = 25_000;
+const RELEASE = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version;
 /** Put together here, because the check reads this file too. */
 const md = (name: string): string => `${name}.md`;
 
@@ -18,8 +20,16 @@ describe('the check of the documents', function () {
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'commerce-saga-docs-'));
     await put('README.md', 'See [the errors](docs/errors.md); type `npm run check`.\n');
-    await put('package.json', '{ "scripts": { "check": "true" } }\n');
-    for (const file of ['docs/errors.md', 'domain/errors.ts']) await cp(join(ROOT, file), join(folder, file));
+    await put('package.json', JSON.stringify({ version: RELEASE, scripts: { check: 'true' } }));
+    for (const file of [
+      'docs/errors.md',
+      'docs/asyncapi.yaml',
+      'domain/errors.ts',
+      '.prettierrc.json',
+      '.editorconfig',
+    ]) {
+      await cp(join(ROOT, file), join(folder, file));
+    }
   });
   afterEach(() => rm(folder, { recursive: true, force: true }));
 

@@ -45,23 +45,4 @@ describe('reconciling while something is down', () => {
       ORDER_IDS.map(() => ['RUNNING', 'it goes on, or is parked']),
     );
   });
-
-  it('starts the others although more repairs are parked than may run at once', async function () {
-    this.timeout(120_000);
-    const parked = Array.from({ length: 22 }, () => randomUUID());
-    const fine = randomUUID();
-    const items = [...parked, fine].map((orderId) => ({ orderId }));
-    const stuck: ReadonlySet<string> = new Set(parked);
-    const { rows } = await run(
-      {
-        findReservedOrders: () => ({ items, next: null }),
-        closeOrder: ({ orderId }) => (stuck.has(orderId) ? refuses('NOT_FOUND')() : undefined),
-      },
-      [...parked, fine],
-    );
-    assert.deepEqual(
-      rows.map(({ id, result }) => [id, result]),
-      [...parked.map((id) => [id, 'RUNNING']), [fine, 'REPAIRED']],
-    );
-  });
 });
