@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 
 import { SCENARIOS } from '../../cli/demo/scenarios.ts';
+import { type Child, startChild } from '../support/child.ts';
 import { startSystem, type TestSystem } from '../support/system.ts';
 
 type End = Readonly<{ code: number; stdout: string; stderr: string }>;
@@ -16,11 +17,16 @@ const demo = (args: readonly string[], env: Readonly<Record<string, string>>): P
 describe('the demo', function () {
   this.timeout(300_000);
   let system: TestSystem;
+  let relays: Child;
   before(async () => {
     system = await startSystem();
     await system.startWorkers();
+    relays = await startChild('workers/events-main.ts', system.env);
   });
-  after(() => system.stop());
+  after(async () => {
+    await relays.kill();
+    await system.stop();
+  });
 
   const settings = () => {
     const { customer, otherCustomer } = system.shop.tokens;

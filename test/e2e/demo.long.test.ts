@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 
+import { type Child, startChild } from '../support/child.ts';
 import { audited, runEntry } from '../support/commands.ts';
 import { eventually } from '../support/eventually.ts';
 import { startSystem, type TestSystem } from '../support/system.ts';
@@ -13,12 +14,17 @@ const DEMO_LIMIT_MS = 420_000;
 describe('the demo with five hundred shoppers', function () {
   this.timeout(DEMO_LIMIT_MS + 120_000);
   let system: TestSystem;
+  let relays: Child;
 
   before(async () => {
     system = await startSystem();
     await system.startWorkers();
+    relays = await startChild('workers/events-main.ts', system.env);
   });
-  after(() => system.stop());
+  after(async () => {
+    await relays.kill();
+    await system.stop();
+  });
 
   it('sees all of them fare as expected, and leaves behind what the audit finds clean', async () => {
     const customers = await system.query<{ id: string }>(
