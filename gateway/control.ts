@@ -34,6 +34,11 @@ export function controlRoutes(db: Databases['gateway'], holds: Holds, changed: (
     holds.releaseAll();
     res.json({ faults: [], holding: [] });
   });
+  /** Lets every held answer go; the scripts stay. */
+  routes.delete('/holds', (_req, res) => {
+    holds.releaseAll();
+    res.json({ holding: [] });
+  });
   /** Forgets settled keys as if their time had passed. */
   routes.delete('/keys', async (req, res) => {
     res.json({ forgotten: await forgetKeys(db, parse(keysQuery, req.query).orderId) });

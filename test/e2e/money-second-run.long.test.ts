@@ -2,12 +2,15 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
-import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
+import { WorkflowNotFoundError } from '@temporalio/client';
+
+import { checkoutWorkflowId, webhookWorkflowId } from '../../domain/workflow-ids.ts';
 import { cancelUpdate } from '../../workflows/contract.ts';
 import { runEntry } from '../support/commands.ts';
 import { eventually } from '../support/eventually.ts';
 import { type HeldLock, holdLock } from '../support/locks.ts';
 import { BANK, moneyOf, SHORT_LIMITS, SOLD, UNSOLD } from '../support/money-shop.ts';
+import { factsOf } from '../support/saga-facts.ts';
 import { startSystem, type TestSystem } from '../support/system.ts';
 
 const command = promisify(execFile);
@@ -36,6 +39,11 @@ describe('money of an order whose workflow was lost or runs a second time', func
     holdLock(String(system.env[`${database}_DATABASE_URL`]), `select 1 from ${table} where ${column} = $1 for update`, [
       orderId,
     ]);
+  const historyOf = async (orderId: string) => (await factsOf(system, orderId)).history.map(({ reason }) => reason);
+  const untilPaymentIs = (orderId: string, status: string) =>
+    eventually(`the payment is ${status}`, async () =>
+      (await shop.outcomeOf(orderId)).payment === status ? true : undefined,
+    );
   async function reconcile(): Promise<void> {
     const { code, stderr } = await runEntry('cli/reconcile.ts', ['--json', '--apply'], system.env, RECONCILE_LIMIT_MS);
     assert.equal(code, 0, stderr);
@@ -89,6 +97,57 @@ describe('money of an order whose workflow was lost or runs a second time', func
     await assert.rejects(answer());
     assert.deepEqual(await shop.ended(orderId), { status: 'COMPLETED' });
     assert.deepEqual(await shop.outcomeOf(orderId), SOLD);
+    await shop.booksAgree();
+  });
+
+  it('that was given back is in the history of its order, although the workflow that did it was terminated', async () => {
+    const orderId = await shop.place({ method: 'bank_transfer', holdSeconds: 10 });
+    assert.equal((await shop.ended(orderId)).status, 'EXPIRED');
+    const [charge] = await system.query<{ account: string }>(
+      'gateway',
+      "select instructions ->> 'account' as account from charges where order_id = $1",
+      [orderId],
+    );
+    const held = await lock('ORDER', 'orders', 'id', orderId);
+    const { status } = await fetch(`${system.gatewayUrl}/transfers`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ account: charge?.account, late: true }),
+    });
+    assert.equal(status, 200);
+    await untilPaymentIs(orderId, 'REFUNDED');
+    // Both events of this charge: the one that brought the money, and the one about its refund.
+    const open = await eventually('both events are worked on', async () => {
+      const rows = await system.query<{ id: string }>(
+        'payment',
+        'select event_id as id from payment_webhooks where outcome is null',
+      );
+      return rows.length >= 2 ? rows : undefined;
+    });
+    for (const { id } of open) {
+      await eventually('its workflow is terminated', async () => {
+        try {
+          await system.temporal.workflow.getHandle(webhookWorkflowId('simulated', id)).terminate('test');
+          return true;
+        } catch (error) {
+          // The poller has not come to this event yet.
+          if (error instanceof WorkflowNotFoundError) return undefined;
+          throw error;
+        }
+      });
+      await system.query('payment', "update payment_webhooks set outcome = 'LATE_CAPTURE' where event_id = $1", [id]);
+    }
+    // A step in flight outlives its workflow: the line must not be written by one that the lock let go.
+    await held.untilNobodyWaits();
+    await held.release();
+    assert.ok(!(await historyOf(orderId)).includes('LATE_PAYMENT_REFUNDED 12000 KRW'));
+    const before = await shop.audit();
+    assert.deepEqual(
+      before.findings.map(({ invariant, orderId: about }) => [invariant, about]),
+      [[3, orderId]],
+    );
+    await reconcile();
+    assert.ok((await historyOf(orderId)).includes('LATE_PAYMENT_REFUNDED 12000 KRW'));
     await shop.booksAgree();
   });
 });

@@ -22,6 +22,8 @@ describe('a gateway that refuses to undo', function () {
   const cancelledOverCapture = async (scripts: readonly Readonly<Record<string, unknown>>[]): Promise<string> => {
     const { key, orderId } = shop.nextOrder();
     await shop.fault(orderId, { route: 'confirm', kind: 'hold', ms: HELD_MS });
+    // Before anything runs: once the answer is let go, the undo is faster than another script.
+    for (const script of scripts) await shop.fault(orderId, script);
     await shop.place(undefined, { key });
     await eventually('the gateway has charged', async () => {
       const { charges } = await shop.outcomeOf(orderId);
@@ -33,8 +35,7 @@ describe('a gateway that refuses to undo', function () {
       const timeline = await handle.query<{ what: string }[]>('timeline');
       return timeline.some(({ what }) => what === 'cancel was accepted') ? true : undefined;
     });
-    await shop.system.clearFaults();
-    for (const script of scripts) await shop.fault(orderId, script);
+    await shop.system.releaseHolds();
     assert.ok([200, 202].includes((await cancelled).status));
     return orderId;
   };
@@ -86,10 +87,10 @@ describe('a gateway that refuses to undo', function () {
   });
 
   it('frees stock at once while the gateway does not answer, and is settled without anybody when it does', async () => {
-    const orderId = await cancelledOverCapture([{ route: 'refund', kind: 'status', status: 503, times: 5 }]);
+    const orderId = await cancelledOverCapture([{ route: 'refund', kind: 'status', status: 503, times: 3 }]);
     await eventually('the stock is free', async () => {
-      const { stock, order } = await shop.outcomeOf(orderId);
-      return stock === 'RELEASED' && order === 'CANCELLED' ? true : undefined;
+      const { stock, order, kept } = await shop.outcomeOf(orderId);
+      return stock === 'RELEASED' && order === 'CANCELLED' && kept === 'all' ? true : undefined;
     });
     assert.equal((await shop.ended(orderId)).status, 'CANCELLED');
     const undone = { ...UNSOLD, order: 'CANCELLED', payment: 'REFUNDED', charges: 1 };

@@ -34,6 +34,8 @@ export type TestSystem = Readonly<{
   fault: (script: Readonly<Record<string, unknown>>) => Promise<void>;
   /** Ends every script and lets every held answer go. */
   clearFaults: () => Promise<void>;
+  /** Lets answers go that the gateway holds back; its other scripts stay. */
+  releaseHolds: () => Promise<void>;
   /** SIGKILLs Temporal and starts it again on its port; on its file, or on an empty one. */
   crashTemporal: (options?: Readonly<{ loseData?: boolean }>) => Promise<void>;
   /** Reads as the superuser, past every grant. */
@@ -121,8 +123,8 @@ export async function startSystem(options: SystemOptions = {}): Promise<TestSyst
   };
   const connection = Connection.lazy({ address: temporalAddress });
   const tokens = await developmentTokens(readConfig(env));
-  const control = async (method: string, body?: unknown): Promise<void> => {
-    const answer = await fetch(`${gateway.url}/faults`, {
+  const control = async (method: string, body?: unknown, path = '/faults'): Promise<void> => {
+    const answer = await fetch(`${gateway.url}${path}`, {
       method,
       headers: { 'content-type': 'application/json' },
       ...(body !== undefined && { body: JSON.stringify(body) }),
@@ -142,6 +144,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<TestSyst
     tokenOf: (sub) => signToken(readConfig(env), { sub, role: 'customer', expires: '1h' }),
     fault: (script) => control('PUT', script),
     clearFaults: () => control('DELETE'),
+    releaseHolds: () => control('DELETE', undefined, '/holds'),
     async crashTemporal({ loseData = false } = {}) {
       process.kill(server.pid, 'SIGKILL');
       await eventually('Temporal is gone', () => Promise.resolve(isAlive(server.pid) ? undefined : true));
