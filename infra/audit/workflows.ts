@@ -1,4 +1,4 @@
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import pLimit from 'p-limit';
 
 import {
@@ -7,6 +7,7 @@ import {
   repairWorkflowId,
   webhookWorkflowId,
 } from '../../domain/workflow-ids.ts';
+import { isRunning } from '../running-workflows.ts';
 import type { Finding } from './finding.ts';
 import { orderIdsAmong } from './order-ids.ts';
 import { CannotLook, type Snapshot } from './snapshot.ts';
@@ -23,13 +24,13 @@ const CALL_LIMIT_MS = 5_000;
 const CALLS_AT_ONCE = 16;
 
 /** Asks a Temporal server by Describe: visibility lags behind, and an age proves nothing. */
-export function temporalWorkflows({ connection, workflow, options }: Client, address: string): Workflows {
+export function temporalWorkflows(client: Client, address: string): Workflows {
+  const { connection, options } = client;
   const { namespace } = options;
   const ask = async <T>(question: () => Promise<T>): Promise<T> => {
     try {
       return await connection.withDeadline(Date.now() + CALL_LIMIT_MS, question);
     } catch (error) {
-      if (error instanceof WorkflowNotFoundError) throw error;
       const why = error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : error;
       throw new CannotLook(
         `Temporal at ${address}, namespace ${namespace}, cannot be asked: ${String(why)}. Start it, correct TEMPORAL_ADDRESS, or use --no-temporal.`,
@@ -41,20 +42,9 @@ export function temporalWorkflows({ connection, workflow, options }: Client, add
     check: async () => {
       await ask(() => connection.workflowService.describeNamespace({ namespace }));
     },
-    isOpen: async (workflowId) => {
-      try {
-        const { status } = await ask(() => workflow.getHandle(workflowId).describe());
-        return !CLOSED.has(status.name);
-      } catch (error) {
-        if (error instanceof WorkflowNotFoundError) return false;
-        throw error;
-      }
-    },
+    isOpen: (workflowId) => ask(() => isRunning(client, workflowId)),
   };
 }
-
-/** A state that we do not know, such as a paused run, is not an end. */
-const CLOSED: ReadonlySet<string> = new Set(['COMPLETED', 'FAILED', 'CANCELLED', 'TERMINATED', 'TIMED_OUT']);
 
 /**
  * Which workflows run that may still put a suspect right: of its order the checkout, the repair, every refund and every
