@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { isDeepStrictEqual, promisify } from 'node:util';
+import { isDeepStrictEqual } from 'node:util';
 
 import type { ReconcileResult } from '../../domain/reconcile.ts';
 import { checkoutWorkflowId } from '../../domain/workflow-ids.ts';
@@ -18,7 +17,6 @@ const PAYMENTS = {
   'a transfer': BANK,
 } as const;
 const RECONCILE_LIMIT_MS = 240_000;
-const command = promisify(execFile);
 
 describe('checkouts whose workflow is lost', function () {
   this.timeout(900_000);
@@ -129,13 +127,7 @@ describe('checkouts whose workflow is lost', function () {
     const orders = [card, declined, doubted, transfer, expired];
     const before = new Map<string, object>();
     for (const orderId of orders) before.set(orderId, { ...(await shop.ended(orderId)), ...(await standsOf(orderId)) });
-    for (const orderId of orders) {
-      // Its first task: nothing of it is remembered.
-      const which = ['--workflow-id', checkoutWorkflowId(orderId), '--type', 'FirstWorkflowTask'];
-      await command(system.cliPath, [
-        ...['workflow', 'reset', ...which, '--reason', 'a rehearsal', '--address', system.temporalAddress],
-      ]);
-    }
+    for (const orderId of orders) await shop.reset(orderId);
     for (const [orderId, first] of before) {
       const { status } = await shop.ended(orderId);
       const stands = await standsOf(orderId);

@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 
 import { WorkflowNotFoundError } from '@temporalio/client';
 
@@ -13,7 +11,6 @@ import { BANK, moneyOf, SHORT_LIMITS, SOLD, UNSOLD } from '../support/money-shop
 import { factsOf } from '../support/saga-facts.ts';
 import { startSystem, type TestSystem } from '../support/system.ts';
 
-const command = promisify(execFile);
 const RECONCILE_LIMIT_MS = 240_000;
 
 describe('money of an order whose workflow was lost or runs a second time', function () {
@@ -30,11 +27,6 @@ describe('money of an order whose workflow was lost or runs a second time', func
   after(() => system.stop());
 
   const handle = (orderId: string) => system.temporal.workflow.getHandle(checkoutWorkflowId(orderId));
-  const reset = (orderId: string) =>
-    command(system.cliPath, [
-      ...['workflow', 'reset', '--workflow-id', checkoutWorkflowId(orderId), '--type', 'FirstWorkflowTask'],
-      ...['--reason', 'test', '--address', system.temporalAddress],
-    ]);
   const lock = (database: 'PLATFORM' | 'ORDER' | 'PAYMENT', table: string, column: string, orderId: string) =>
     holdLock(String(system.env[`${database}_DATABASE_URL`]), `select 1 from ${table} where ${column} = $1 for update`, [
       orderId,
@@ -76,7 +68,7 @@ describe('money of an order whose workflow was lost or runs a second time', func
     const order = await lock('ORDER', 'order_marks', 'order_id', orderId);
     await handle(orderId).terminate('test');
     const stock = await lock('PLATFORM', 'inventory_orders', 'order_id', orderId);
-    await reset(orderId);
+    await shop.reset(orderId);
     const answer = await cancelBehind(stock, orderId);
     await shop.transfer(orderId);
     await order.release();
@@ -92,7 +84,7 @@ describe('money of an order whose workflow was lost or runs a second time', func
     const orderId = await shop.place();
     assert.deepEqual(await shop.ended(orderId), { status: 'COMPLETED' });
     const held = await lock('PAYMENT', 'payment_marks', 'order_id', orderId);
-    await reset(orderId);
+    await shop.reset(orderId);
     const answer = await cancelBehind(held, orderId);
     await assert.rejects(answer());
     assert.deepEqual(await shop.ended(orderId), { status: 'COMPLETED' });

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { promisify } from 'node:util';
 
 import type { PaymentChoice } from '../../domain/checkout.ts';
 import type { Money } from '../../domain/money.ts';
@@ -12,6 +14,8 @@ import { WITHOUT_RELAYS } from './commands.ts';
 import { eventually } from './eventually.ts';
 import { factsOf } from './saga-facts.ts';
 import { startSystem, type TestSystem } from './system.ts';
+
+const command = promisify(execFile);
 
 /** `users.id` of the customer whose token the client uses by itself. */
 const CUSTOMER = '1';
@@ -98,6 +102,13 @@ export function moneyOf(system: TestSystem) {
     transfer: (orderId: string, amount?: Money) => outside(orderId, 'transfer', amount === undefined ? {} : { amount }),
     authorize: (orderId: string, outcome: 'approve' | 'decline') => outside(orderId, 'authorize', { outcome }),
     expire: (orderId: string) => outside(orderId, 'expire', {}),
+    /** Runs its checkout again from its first task: nothing of it is remembered. */
+    async reset(orderId: string): Promise<void> {
+      await command(system.cliPath, [
+        ...['workflow', 'reset', '--workflow-id', checkoutWorkflowId(orderId), '--type', 'FirstWorkflowTask'],
+        ...['--reason', 'a rehearsal', '--address', system.temporalAddress],
+      ]);
+    },
     /** The result of its checkout, within a bounded time. */
     ended: (orderId: string): Promise<EndOfWorkflow> =>
       within(
