@@ -34,7 +34,7 @@ describe('an order that is followed after a 202', function () {
     const refused = await start(UNKNOWN);
     const cancelled = await start(COASTER);
 
-    // Without the inventory service the undo goes on: all of them are told so, and they are one update.
+    // Without the services the undo goes on: all of them are told so, and they are one update.
     const answers = await Promise.all(Array.from({ length: MANY }, () => cancel(cancelled, customer)));
     assert.deepEqual(
       answers.map(code),
@@ -45,9 +45,10 @@ describe('an order that is followed after a 202', function () {
     const updates = events?.filter((event) => event.workflowExecutionUpdateAcceptedEventAttributes != null);
     assert.equal(updates?.length, 2, 'one is `placed`, and the cancels are one');
 
-    await system.startWorkers('inventory-worker');
+    const services = await system.startWorkers('inventory-worker', 'order-worker', 'payment-worker');
     await handle.result();
     await system.temporal.workflow.getHandle(checkoutWorkflowId(refused)).result();
+    assert.equal(await services.stop(), 0);
 
     for (const bearer of [customer, admin]) {
       const gone = await system.shop.order(refused, bearer);

@@ -13,7 +13,7 @@ describe('a gateway that refuses to undo', function () {
   let shop: MoneyShop;
 
   before(async () => {
-    shop = await openMoneyShop();
+    shop = await openMoneyShop({}, { webhooks: false });
   });
   after(() => shop.system.stop());
   beforeEach(() => shop.system.clearFaults());

@@ -23,7 +23,7 @@ describe('two live copies of one step', function () {
   const placed: string[] = [];
 
   before(async () => {
-    system = await startSystem();
+    system = await startSystem({ webhooks: false });
     await system.startWorkers('checkout-worker');
   });
   after(() => system.stop());

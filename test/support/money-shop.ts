@@ -13,7 +13,7 @@ import { simulatedLedger } from '../../infra/payment-gateway/simulated-ledger.ts
 import { WITHOUT_RELAYS } from './commands.ts';
 import { eventually } from './eventually.ts';
 import { factsOf } from './saga-facts.ts';
-import { startSystem, type TestSystem } from './system.ts';
+import { startSystem, type SystemOptions, type TestSystem } from './system.ts';
 
 const command = promisify(execFile);
 
@@ -46,8 +46,8 @@ export const UNSOLD = { stock: 'RELEASED', kept: 'nothing' } as const;
 export type MoneyShop = Awaited<ReturnType<typeof openMoneyShop>>;
 
 /** The whole system with workers, and what a test of money asks of shoppers, banks, gateway and books. */
-export async function openMoneyShop(env: Record<string, string> = {}) {
-  const system = await startSystem({ env: { ...SHORT_LIMITS, ...env } });
+export async function openMoneyShop(env: Record<string, string> = {}, options: Pick<SystemOptions, 'webhooks'> = {}) {
+  const system = await startSystem({ env: { ...SHORT_LIMITS, ...env }, ...options });
   const shop = {
     ...moneyOf(system),
     system,

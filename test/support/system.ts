@@ -58,6 +58,8 @@ export type SystemOptions = Readonly<{
   reconcileIntervalMs?: number;
   /** After this a charge that was asked for has landed or never will, milliseconds. */
   gatewayMaxProcessingMs?: number;
+  /** False: the gateway keeps its webhooks, whose workflows would do what a test sees a checkout do. */
+  webhooks?: boolean;
 }>;
 
 /** Workers are not started: see `startWorkers`. The gateway sends its webhooks to the API. */
@@ -93,7 +95,10 @@ export async function startSystem(options: SystemOptions = {}): Promise<TestSyst
     return child;
   };
   const webhookUrl = `http://127.0.0.1:${apiPort}/v1/payment-webhooks/simulated`;
-  const gateway = await started('gateway/server.ts', { GATEWAY_WEBHOOK_URL: webhookUrl, ...base });
+  const gateway = await started('gateway/server.ts', {
+    ...(options.webhooks !== false && { GATEWAY_WEBHOOK_URL: webhookUrl }),
+    ...base,
+  });
   const env = { ...base, GATEWAY_URL: gateway.url };
   const api = await started('api/server.ts', { ...env, PORT: String(apiPort) });
 
