@@ -265,15 +265,15 @@ describe('what the payment service finds unfinished', function () {
       `insert into payments (id, order_id, user_id, provider, provider_payment_id, method, status, amount, currency,
          idempotency_key, captured_amount, captured_currency, captured_at, created_at, updated_at)
        select o, o, 42, 'simulated', o::text, 'card', case when n % 1000 = 0 then 'LATE_CAPTURED' else 'CAPTURED' end,
-         7000, 'KRW', o::text, 7000, 'KRW', now(), t, t
+         7000, 'KRW', o::text, 7000, 'KRW', t, t, t
        from (select gen_random_uuid() as o, n, now() - n * interval '1 minute' as t from generate_series(1, 20000) n)`,
     );
     await query(
       adminUrl,
-      `insert into refunds (id, payment_id, refund_key, amount, currency, reason, status)
+      `insert into refunds (id, payment_id, refund_key, amount, currency, reason, status, finished_at)
        select id, id, case when n % 2 = 0 then id || ':settle-refund' else id::text end, 1, 'KRW', 'x',
-         case when n % 1000 < 2 then 'PENDING' else 'SUCCEEDED' end
-       from (select id, row_number() over () as n from payments) p`,
+         case when n % 1000 < 2 then 'PENDING' else 'SUCCEEDED' end, case when n % 1000 >= 2 then captured_at end
+       from (select id, captured_at, row_number() over () as n from payments) p`,
     );
     await query(
       adminUrl,
@@ -286,6 +286,8 @@ describe('what the payment service finds unfinished', function () {
     await readAll((page) => finders().findOpenPayments(page), 50);
     await readAll((page) => finders().findPendingRefunds(page), 50);
     await readAll((page) => finders().findOpenWebhooks(page), 50);
+    const moved = await readAll((page) => finders().findMovedPayments({ ...page, sinceMs: 3 * 60 * 60_000 }), 50);
+    assert.ok(moved.some(({ settled }) => settled) && moved.some(({ settled }) => !settled));
     await finders().findLedgerDifferences({ sinceMs: 10 * 60_000, after: null, limit: 500 });
     assert.deepEqual(await fullReads(), before, 'a table was read from end to end');
 
