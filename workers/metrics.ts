@@ -27,7 +27,7 @@ export async function serveMetrics({ host, port, registry, healthy, log }: Metri
   const server = createServer((req, res) => {
     const answer = (status: number, body: string, type = 'text/plain; charset=utf-8'): void =>
       void res.writeHead(status, { 'content-type': type }).end(body);
-    const { pathname } = new URL(req.url ?? '/', 'http://localhost');
+    const pathname = req.url?.split('?', 1)[0]; // no URL is made of it: what a stranger sends may be none
     if (pathname === '/healthz') return healthy() ? answer(200, 'ok\n') : answer(503, 'it does not move any more\n');
     if (pathname !== '/metrics') return answer(404, 'there are /metrics and /healthz\n');
     registry.metrics().then(

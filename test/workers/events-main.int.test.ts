@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 
 import { inheritedEnvironment } from '../../infra/config.ts';
 import { type Databases, openOrder, openPlatform } from '../../infra/databases.ts';
@@ -71,6 +73,22 @@ describe('the process `events`', () => {
     assert.match(text, /^outbox_unpublished\{service="platform"\} 7$/m);
     assert.match(text, /^outbox_lag_seconds\{service="platform"\} (0\.\d+|[1-9])/m);
     assert.equal((await get(`${url}/healthz`)).status, 200, 'it waits for somebody else, and is well');
+  });
+
+  it('survives requests whose target is no URL', async () => {
+    const { url } = await start({ ...urlsOf('platform', 'bus'), METRICS_PORT: '0' }, ['platform']);
+    for (const [target, status] of [
+      ['//', 404],
+      ['/%', 404],
+      ['*', 404],
+      ['/metrics?a=//[', 200],
+    ] as const) {
+      const asked = request(url, { path: target, agent: false });
+      const [answer] = (await once(asked.end(), 'response')) as [IncomingMessage];
+      assert.equal(answer.statusCode, status, target);
+      answer.resume();
+    }
+    assert.equal((await get(`${url}/healthz`)).status, 200);
   });
 
   it('works with the credentials of one service alone, and leaves the others to others', async () => {
