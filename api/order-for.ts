@@ -40,5 +40,5 @@ function forShopper(order: OrderView): OrderView {
   return { ...order, history };
 }
 
-/** Of the actors that `recordResolution` and `recordRefund` write. */
+/** Of the actors that `recordResolution`, `recordRefund` and `recordRefundFailure` write. */
 const OPERATOR = 'operator:';

@@ -2,7 +2,7 @@ import { WithStartWorkflowOperation, WorkflowFailedError, type WorkflowStartOpti
 
 import { type StoredRefund, storedRefund } from '../activities/payments/stored-refund.ts';
 import { orderNumberOf } from '../domain/checkout.ts';
-import { CheckoutError, isErrorCode } from '../domain/errors.ts';
+import { CheckoutError, isRefusal } from '../domain/errors.ts';
 import type { BegunAnswer, RefundInput, RefundRequest } from '../domain/refund.ts';
 import { refundWorkflowId } from '../domain/workflow-ids.ts';
 import type { TemporalClient } from '../infra/temporal.ts';
@@ -100,10 +100,9 @@ async function answerOfClosed(deps: ApiDeps, input: NewRefund): Promise<RefundAn
     const { client } = deps.temporal;
     const handle = client.workflow.getHandle<typeof refund>(refundWorkflowId(input.refundId));
     const deadline = Date.now() + LOOK_DEADLINE_MS;
-    const { code } = await client.withDeadline(deadline, () => handle.result());
-    // Only the code is left of it: no refund, and none to come.
-    if (isErrorCode(code)) return { requestHash, refusal: { code, message: 'this refund was refused' } };
-    return 'started';
+    const { status, ...refusal } = await client.withDeadline(deadline, () => handle.result());
+    // It was refused before the payment service heard of it: no refund, and none to come.
+    return status === 'REFUSED' && isRefusal(refusal) ? { requestHash, refusal } : 'started';
   } catch (error) {
     if (isOutage(error) || isTemporalError(error) || error instanceof WorkflowFailedError) return 'started';
     throw error;

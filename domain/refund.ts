@@ -39,8 +39,14 @@ export type BegunRefund = Readonly<{
 export type BegunAnswer = Readonly<{ requestHash: string }> &
   (Readonly<{ refund: BegunRefund }> | Readonly<{ refusal: Refusal }>);
 
-/** Result of the workflow `refund`. */
-export type RefundResult = Readonly<{ status: 'SUCCEEDED' | 'FAILED' | 'REFUSED'; code?: string }>;
+/**
+ * Result of the workflow `refund`. FAILED: the gateway refused it for good; `code` is the gateway's. REFUSED: it was never
+ * made; the whole refusal, because one that the order service gave is on record nowhere else.
+ */
+export type RefundResult =
+  | Readonly<{ status: 'SUCCEEDED'; code?: undefined }>
+  | Readonly<{ status: 'FAILED'; code: string }>
+  | (Readonly<{ status: 'REFUSED' }> & Refusal);
 
 /** What can still be given back. Refunds under way count as given: their money may be gone already. */
 export type Refundable = Readonly<{

@@ -25,18 +25,20 @@ export async function refund(input: RefundInput): Promise<RefundResult> {
 
 async function giveBack(open: OpenRefund): Promise<RefundResult> {
   const begun = await open.begin();
-  if ('refusal' in begun) return { status: 'REFUSED', code: begun.refusal.code };
+  if ('refusal' in begun) return { status: 'REFUSED', ...begun.refusal };
 
   const { refund: onRecord } = begun;
   const answer = await refundAtGateway(open, onRecord);
+  const failureCode = answer.failureCode ?? 'REFUND_REFUSED';
   if (answer.status === 'SUCCEEDED') await bookReturn(open, onRecord);
+  else await recordFailure(open, onRecord, failureCode);
   await inRounds('finishRefund', open.work.attention, () =>
     surely.payments.finishRefund.executeWithOptions({ summary: `Finish the refund: ${answer.status}` }, [
       { refundId: onRecord.refundId, ...answer },
     ]),
   );
   if (answer.status === 'SUCCEEDED') return { status: 'SUCCEEDED' };
-  return { status: 'FAILED', code: answer.failureCode ?? 'REFUND_REFUSED' };
+  return { status: 'FAILED', code: failureCode };
 }
 
 /** An operator who marks it done says that the money is with the shopper. */
@@ -64,4 +66,18 @@ async function bookReturn({ work }: OpenRefund, { refundId, orderId, amount, rea
     ]),
   );
   await Promise.all([booked, stocked]);
+}
+
+/** The order keeps its money and its state; whoever reads its history learns that somebody tried. */
+async function recordFailure(
+  { work }: OpenRefund,
+  { refundId, orderId, amount, reason, by }: BegunRefund,
+  failureCode: string,
+): Promise<void> {
+  await inRounds('recordRefundFailure', work.attention, () =>
+    surely.orders.recordRefundFailure.executeWithOptions(
+      { summary: `Record that the gateway refused: ${failureCode}` },
+      [{ orderId, refundId, amount, reason, by, failureCode }],
+    ),
+  );
 }

@@ -20,6 +20,21 @@ export interface OrderMoneyActivities {
   recordRefund(
     input: Readonly<{ orderId: string; refundId: string; amount: Money; reason: string; by: string }>,
   ): Promise<void>;
+  /**
+   * A line of the order's history: the gateway refused this refund for good. Once per refund; nothing else of the order
+   * changes.
+   */
+  recordRefundFailure(
+    input: Readonly<{
+      orderId: string;
+      refundId: string;
+      amount: Money;
+      reason: string;
+      by: string;
+      /** The gateway's. */
+      failureCode: string;
+    }>,
+  ): Promise<void>;
   /** A line of the order's history: money that came too late was given back. Once per payment. */
   recordSettlement(input: Readonly<{ orderId: string; paymentId: string; amount: Money }>): Promise<void>;
   /**

@@ -47,6 +47,10 @@ export const orderMoneyActivities = ({ order: orders }: Pick<Databases, 'order'>
       await orders.$transaction((tx) => recordRefund(tx, input));
     },
 
+    async recordRefundFailure(input: Input<'recordRefundFailure'>): Promise<void> {
+      await orders.$transaction((tx) => recordRefundFailure(tx, input));
+    },
+
     async recordSettlement({ orderId, paymentId, amount }: Input<'recordSettlement'>): Promise<void> {
       const reason = `LATE_PAYMENT_REFUNDED ${amount.minor} ${amount.currency}`;
       await appendHistory(orders, orderId, { ...bySaga(reason), sourceId: table.settlementSource(paymentId) });
@@ -88,6 +92,14 @@ async function recordRefund(tx: SqlTransaction, input: Input<'recordRefund'>): P
   }
   const text = `REFUNDED ${amount.minor} ${amount.currency}: ${reason}`;
   await recordChange(tx, orderId, 'OrderRefunded', { reason: text, actor: operator(by), sourceId });
+}
+
+async function recordRefundFailure(tx: SqlTransaction, input: Input<'recordRefundFailure'>): Promise<void> {
+  const { orderId, refundId, amount, reason, by, failureCode } = input;
+  // Behind another refund that is being booked: a line with an older version after a newer one would look like a change.
+  await lockKnownMark(tx, orderId);
+  const text = `REFUND_FAILED ${amount.minor} ${amount.currency} (${failureCode}): ${reason}`;
+  await appendHistory(tx, orderId, { reason: text, actor: operator(by), sourceId: `refund:${refundId}-failed` });
 }
 
 function unknownLine(index: number, lineNo: number): CheckoutError {

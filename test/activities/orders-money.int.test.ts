@@ -258,6 +258,61 @@ describe('money of an order that comes late or goes back', function () {
     });
   });
 
+  describe('a refund that the gateway refused', () => {
+    const fail = (refundId: string, by = '7') =>
+      money.recordRefundFailure({
+        ...{ orderId, refundId, amount: won(500), reason: 'damaged', by, failureCode: 'refund_refused' },
+      });
+    const LINE = { reason: 'REFUND_FAILED 500 KRW (refund_refused): damaged', actor: 'operator:7' };
+
+    it('is in the history once, with the state that the order keeps, and changes nothing else', async () => {
+      await pay();
+      const before = [await state(), await eventTypes()];
+      const refundId = randomUUID();
+      await Promise.all([fail(refundId), fail(refundId), fail(refundId)]);
+      await fail(refundId, '8');
+      assert.deepEqual((await history()).slice(2), [{ version: 2, status: 'PAID', ...LINE }]);
+      assert.deepEqual([await state(), await eventTypes()], before);
+    });
+
+    it('is no refund: the next one is booked, and each that fails has its own line', async () => {
+      await pay();
+      await fail(randomUUID());
+      await refund(2_000);
+      await fail(randomUUID());
+      assert.deepEqual(await state(), { status: 'REFUNDED', version: 3, refunded: 2_000 });
+      assert.deepEqual((await history()).slice(2), [
+        { version: 2, status: 'PAID', ...LINE },
+        { version: 3, status: 'REFUNDED', reason: 'REFUNDED 2000 KRW: damaged', actor: 'operator:7' },
+        { version: 3, status: 'REFUNDED', ...LINE },
+      ]);
+    });
+
+    it('waits for a refund that is being booked, so that no line is older than the one before it', async () => {
+      await pay();
+      const lock = await holdLock(adminUrl, 'select 1 from order_marks where order_id = $1 for update', [orderId]);
+      const booking = refund(500);
+      let failing: Promise<void>;
+      try {
+        await lock.untilWaiting(1);
+        failing = fail(randomUUID());
+        await lock.untilWaiting(2);
+      } finally {
+        await lock.release();
+      }
+      await Promise.all([booking, failing]);
+      const versions = (await history()).map(({ version }) => Number(version));
+      assert.deepEqual(versions, [...versions].sort());
+    });
+
+    it('has nowhere to be kept of an order that was never made', async () => {
+      orderId = randomUUID();
+      await fail(randomUUID());
+      assert.deepEqual(await history(), []);
+      assert.deepEqual(await money.readOrderState({ orderId }), { state: null, placed: false });
+    });
+  });
+
   describe('a payment that came too late', () => {
     const settle = (paymentId: string) => money.recordSettlement({ orderId, paymentId, amount: won(2_000) });
 

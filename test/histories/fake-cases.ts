@@ -84,6 +84,11 @@ export const FAKE_CASES = {
     ends: 'REFUND_EXCEEDS_CAPTURE',
     play: refundOf({ beginRefund: refuses('REFUND_EXCEEDS_CAPTURE') }),
   },
+  /** The gateway refuses it for good. */
+  'refund-failed': {
+    ends: 'refund_refused',
+    play: refundOf({ refundAtGateway: () => ({ status: 'FAILED', failureCode: 'refund_refused' }) }),
+  },
   'repair-completed': { ends: 'COMPLETED', play: repairOf({ abandonPayment: () => ALREADY_CAPTURED }) },
   'repair-undone': { ends: 'CHECKOUT_FAILED', play: repairOf({ settleWithGateway: () => REFUNDED }) },
   reconciled: { ends: 'REPAIRED', play: reconcileOne },

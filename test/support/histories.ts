@@ -32,6 +32,7 @@ const OTHERS = {
   'late-capture-settled': 36,
   'refund-returned': 50,
   'refund-refused': 18,
+  'refund-failed': 44,
   'repair-completed': 40,
   'repair-undone': 56,
   reconciled: 64,

@@ -6,7 +6,7 @@ import { refundWorkflowId } from '../../domain/workflow-ids.ts';
 import { begunUpdate, REFUND_WORKFLOW } from '../../workflows/contract.ts';
 import type { refund } from '../../workflows/refund.ts';
 import type { WorkRun } from '../support/bench-run.ts';
-import { Gate, PAYMENT_ID, refuses, type Script, type StepName } from '../support/fake-services.ts';
+import { Gate, PAYMENT_ID, refuses, type Script, type StepName, UNIT_MINOR } from '../support/fake-services.ts';
 import { assertRefused } from '../support/refused-update.ts';
 import { REQUEST_HASH, WorkflowBench } from '../support/workflow-bench.ts';
 
@@ -19,6 +19,7 @@ const LINES = [
 ];
 const SUCCEEDED = { status: 'SUCCEEDED' };
 const MOST_EVENTS = 45;
+const refusedForGood = () => ({ status: 'FAILED', failureCode: 'refund_refused' }) as const;
 
 describe('the refund of a paid order', () => {
   let bench: WorkflowBench;
@@ -86,21 +87,32 @@ describe('the refund of a paid order', () => {
         detail: { left: 1 },
       };
       assert.deepEqual(await begun(run), { requestHash: REQUEST_HASH, refusal });
-      assert.deepEqual(await run.result(), { status: 'REFUSED', code: 'REFUND_EXCEEDS_CAPTURE' });
+      assert.deepEqual(await run.result(), { status: 'REFUSED', ...refusal });
       assert.equal(stepsOf(run).at(-1), step);
       const { status, failureCode } = await run.status();
       assert.deepEqual([status, failureCode], ['DONE', 'REFUND_EXCEEDS_CAPTURE']);
     });
   }
 
-  it('frees the amount when the gateway refuses for good, and books and restocks nothing', async () => {
-    const run = await start(
-      { amount: null, lines: LINES },
-      { refundAtGateway: () => ({ status: 'FAILED', failureCode: 'refund_refused' }) },
-    );
+  it("tells the order's history when the gateway refuses for good, then frees the amount, and books and restocks nothing", async () => {
+    const run = await start({ amount: null, lines: LINES }, { refundAtGateway: refusedForGood });
     assert.deepEqual(await run.result(), { status: 'FAILED', code: 'refund_refused' });
-    const { refundId } = run;
-    assert.deepEqual(stepsOf(run), ['readRefundable', 'beginRefund', 'refundAtGateway', 'finishRefund']);
+    const { refundId, orderId } = run;
+    assert.deepEqual(stepsOf(run), [
+      'readRefundable',
+      'beginRefund',
+      'refundAtGateway',
+      'recordRefundFailure',
+      'finishRefund',
+    ]);
+    const told = {
+      orderId,
+      refundId,
+      amount: { minor: UNIT_MINOR, currency: 'KRW' },
+      reason: 'damaged',
+      by: 'operator-7',
+    };
+    assert.deepEqual(inputOf(run, 'recordRefundFailure'), { ...told, failureCode: 'refund_refused' });
     assert.deepEqual(inputOf(run, 'finishRefund'), { refundId, status: 'FAILED', failureCode: 'refund_refused' });
   });
 
@@ -144,6 +156,20 @@ describe('the refund of a paid order', () => {
       assert.ok(stepsOf(run).includes('finishRefund'));
     });
   }
+
+  it('is parked when the order cannot be told that the gateway refused, and stays unfinished until a person says so', async () => {
+    const script = { refundAtGateway: refusedForGood, recordRefundFailure: refuses('NOT_FOUND') };
+    const run = await start({}, script);
+    const { parked } = await run.statusWhen(({ status }) => status === 'NEEDS_ATTENTION');
+    assert.deepEqual(
+      parked.map(({ step }) => step),
+      ['recordRefundFailure'],
+    );
+    assert.ok(!stepsOf(run).includes('finishRefund'));
+    assert.deepEqual(await run.resolve('markDone'), ['recordRefundFailure']);
+    assert.deepEqual(await run.result(), { status: 'FAILED', code: 'refund_refused' });
+    assert.equal(stepsOf(run).at(-1), 'finishRefund');
+  });
 
   it('stays unfinished until the order and the stock know of it, so that the reconciler would find it', async () => {
     const run = await start(

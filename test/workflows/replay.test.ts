@@ -172,6 +172,13 @@ const BREAKING: readonly (Change & Readonly<{ what: string; breaks: readonly Cas
     breaks: ['refund-returned'],
   },
   {
+    what: 'keeps out of the history of the order that a refund failed',
+    file: 'refund.ts',
+    from: 'else await recordFailure(open, onRecord, failureCode);',
+    to: 'else void recordFailure;',
+    breaks: ['refund-failed'],
+  },
+  {
     what: 'repairs an order before its payment is decided',
     file: 'repair.ts',
     from: "const abandoned = await inRounds('abandonPayment',",
