@@ -28,7 +28,11 @@ const description = z
   .string()
   .max(LONGEST_DESCRIPTION)
   .regex(/^(?:[^\p{Cc}\p{Cs}]|[\n\t])*$/u, 'must be text without control characters');
-const imageUrl = z.url({ protocol: /^https$/ }).max(500);
+/** A URL parser takes characters that PostgreSQL or a header cannot. */
+const imageUrl = z
+  .url({ protocol: /^https$/ })
+  .max(500)
+  .regex(/^[^\p{Cc}\p{Cs}\s]*$/u, 'must be a URL without blanks');
 
 const stock = z
   .array(

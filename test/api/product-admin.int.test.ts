@@ -270,6 +270,8 @@ describe('products over HTTP, for administrators', function () {
       ['/basePrice/currency', lamp({ basePrice: { minor: 1, currency: 'won' } })],
       ['/status', lamp({ status: 'DELETED' })],
       ['/primaryImageUrl', lamp({ primaryImageUrl: 'javascript:alert(1)' })],
+      ['/primaryImageUrl', lamp({ primaryImageUrl: 'https://a.test/\u0000' })],
+      ['/primaryImageUrl', lamp({ primaryImageUrl: 'https://a.test/\ud800' })],
       ['/stock', lamp({ variants: [variant], stock: [here] })],
       ['/stock', lamp({ stock: [here, here] })],
       ['/stock/0/locationCode', lamp({ stock: [there] })],
