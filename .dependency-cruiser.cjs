@@ -9,8 +9,8 @@ const rows = [
   ['api', 'domain|events|infra|projections|workflows|activities|api|prisma', 'The API starts workflows and reads'],
   ['workers', 'domain|events|infra|projections|activities|workflows|workers', 'Entries compose'],
   ['gateway', 'domain|infra|gateway|prisma', 'The gateway is somebody else: we meet it over HTTP'],
-  ['bench', 'domain|events|infra|bench|prisma|test', 'Measures what it needs, on the servers of the tests'],
-  ['cli', 'domain|infra|events|workflows|cli|prisma', 'Commands drive the running system from outside'],
+  ['bench', 'domain|events|infra|projections|bench|prisma|test', 'Measures what it needs, on the servers of the tests'],
+  ['cli', 'domain|infra|events|projections|workflows|cli|prisma', 'Commands drive the running system from outside'],
 ];
 const ours = `^(${rows.map(([from]) => from).join('|')}|prisma|test)/`;
 const apiMayCall =

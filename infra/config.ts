@@ -15,6 +15,15 @@ const port = z.coerce.number().int().min(0).max(65_535);
 const milliseconds = z.coerce.number().int().positive();
 const postgresUrl = z.url({ protocol: /^postgres(ql)?$/ });
 
+/** PostgreSQL knows the same names. */
+function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+}
+
 const environment = z.object({
   NODE_ENV: z.enum(['development', 'production', 'test']).default('development'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
@@ -80,6 +89,10 @@ const environment = z.object({
   HOLD_CARD_MS: milliseconds.default(15 * 60_000),
   HOLD_BANK_TRANSFER_MS: milliseconds.default(15 * 60_000),
   RECONCILE_INTERVAL_MS: milliseconds.default(5 * 60_000),
+  /** Where the shop's day begins and ends (IANA name). A change needs a rebuild of the view `sales`. */
+  SHOP_TIME_ZONE: z.string().refine(isTimeZone, 'no time zone of that name').default('Asia/Seoul'),
+  /** A cache that processes share; without it each has its own. */
+  REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional(),
   SHUTDOWN_GRACE_MS: milliseconds.default(40_000),
   /** Of a process that serves no API: metrics and health are read there. */
   METRICS_PORT: port.optional(),
@@ -142,6 +155,10 @@ export type Config = Readonly<{
   apiTokens: readonly string[];
   startDeadlineMs: number;
   limits: Readonly<{ maxOpenCheckouts: number; maxUnitsPerProduct: number }>;
+  /** IANA name: a day of the view `sales` is a day there. */
+  shopTimeZone: string;
+  /** Absent where every process has a cache of its own. */
+  redisUrl: string | undefined;
   shutdownGraceMs: number;
   /** Absent where events go by the log in `db_event_bus`. */
   kafka: KafkaSettings | undefined;
@@ -220,6 +237,8 @@ export function readConfig(env: NodeJS.ProcessEnv = loadedEnvironment()): Config
     apiTokens: listOf(e.API_TOKENS),
     startDeadlineMs: e.START_DEADLINE_MS,
     limits: { maxOpenCheckouts: e.MAX_OPEN_CHECKOUTS, maxUnitsPerProduct: e.MAX_UNITS_PER_PRODUCT },
+    shopTimeZone: e.SHOP_TIME_ZONE,
+    redisUrl: e.REDIS_URL,
     shutdownGraceMs: e.SHUTDOWN_GRACE_MS,
     kafka: kafkaSettings(e),
   };
@@ -252,6 +271,7 @@ const SECRETS = [
   'GATEWAY_WEBHOOK_SECRETS',
   'KAFKA_USERNAME',
   'KAFKA_PASSWORD',
+  'REDIS_URL',
   'API_TOKENS',
 ] as const;
 

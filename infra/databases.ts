@@ -5,7 +5,7 @@ import { PrismaClient as GatewayClient } from '../prisma/gateway/generated/clien
 import { PrismaClient as OrderClient } from '../prisma/order/generated/client.ts';
 import { PrismaClient as PaymentClient } from '../prisma/payment/generated/client.ts';
 import { PrismaClient as PlatformClient } from '../prisma/platform/generated/client.ts';
-import type { PrismaClient as ViewsClient } from '../prisma/views/generated/client.ts';
+import { PrismaClient as ViewsClient } from '../prisma/views/generated/client.ts';
 
 /** One client per service database. A service's factory takes `Pick<Databases, 'platform'>`, so it stays inside. */
 export type Databases = {
@@ -42,6 +42,7 @@ export const TRANSACTION = { maxWait: 5_000, timeout: 30_000 } as const;
 export const openPlatform = (url: string, options: PoolOptions) => new PlatformClient(clientOptions(url, options));
 export const openOrder = (url: string, options: PoolOptions) => new OrderClient(clientOptions(url, options));
 export const openPayment = (url: string, options: PoolOptions) => new PaymentClient(clientOptions(url, options));
+export const openViews = (url: string, options: PoolOptions) => new ViewsClient(clientOptions(url, options));
 export const openBus = (url: string, options: PoolOptions) => new BusClient(clientOptions(url, options));
 export const openGateway = (url: string, options: PoolOptions) => new GatewayClient(clientOptions(url, options));
 

@@ -200,7 +200,7 @@ describe('two live copies of one step', function () {
     assert.deepEqual(await settling.wakes('settleWithGateway'), { settleWithGateway: undefined });
     assert.deepEqual(await attemptsOf(system, orderId), {
       ...{ reserveStock: 1, createOrder: 1, capturePayment: 1 },
-      ...{ abandonPayment: 2, releaseStock: 2, closeOrder: 2, settleWithGateway: 2 },
+      ...{ abandonPayment: 2, releaseStock: 2, closeOrder: 2, settleWithGateway: 2, recordSettlement: 1 },
     });
     assert.deepEqual(await effectsOf(orderId), {
       header: 'RELEASED',

@@ -32,7 +32,21 @@ create table mv_users (
 );
 create index ix_mv_users_username on mv_users (username);
 
--- Recomputed from the user's rows of mv_orders whenever one of them changes.
+-- What one order adds to its customer's totals. The view of users has rows of its own for that, and does not read
+-- mv_orders: each view can be rebuilt without the others.
+create table mv_user_orders (
+  order_id uuid primary key,
+  user_id bigint not null,
+  currency char(3) not null,
+  order_date timestamptz not null,
+  -- Of an order that is, or was, paid: 1 and what the customer paid for it, refunds taken off. Else 0.
+  orders integer not null check (orders in (0, 1)),
+  spent bigint not null check (spent >= 0),
+  order_version bigint not null
+);
+create index ix_mv_user_orders_user on mv_user_orders (user_id, currency);
+
+-- Sums of mv_user_orders.
 create table mv_user_totals (
   user_id bigint not null,
   currency char(3) not null,
@@ -166,33 +180,131 @@ create table mv_daily_sales (
   primary key (date, currency)
 );
 
--- An event that is already here was applied: the row is written in the transaction that applied it.
+-- An event that is already here was applied: the row is written in the transaction that applied it. One partition per
+-- view, because a rebuild brings an inbox of its own.
 create table projection_inbox (
-  projection varchar(100) not null,
+  view varchar(30) not null,
   event_id uuid not null,
   applied_at timestamptz not null default now(),
-  primary key (projection, event_id)
-);
+  primary key (view, event_id)
+) partition by list (view);
 create index ix_projection_inbox_applied on projection_inbox (applied_at);
+create table projection_inbox_users partition of projection_inbox for values in ('users');
+create table projection_inbox_products partition of projection_inbox for values in ('products');
+create table projection_inbox_orders partition of projection_inbox for values in ('orders');
+create table projection_inbox_payments partition of projection_inbox for values in ('payments');
+create table projection_inbox_sales partition of projection_inbox for values in ('sales');
 
+-- The newest event of each service that a view has applied, committed with the rows that it wrote.
 create table projection_offsets (
-  projection varchar(100) not null,
-  stream varchar(255) not null,
-  position bigint not null check (position >= 0),
-  event_time timestamptz,
-  updated_at timestamptz not null default now(),
-  primary key (projection, stream)
+  view varchar(30) not null,
+  source varchar(50) not null,
+  event_id uuid not null,
+  -- The database clock of the transaction that made the event.
+  event_time timestamptz not null,
+  applied_at timestamptz not null default now(),
+  primary key (view, source)
 );
 
-create table projection_dead_letters (
-  id bigint generated always as identity primary key,
-  projection varchar(100) not null,
-  event_id uuid not null,
-  envelope jsonb not null,
-  error text not null,
-  attempts integer not null default 1 check (attempts >= 1),
-  failed_at timestamptz not null default now(),
-  redriven_at timestamptz,
-  constraint uk_projection_dead_letters_event unique (projection, event_id)
+-- Each view has applied all that was on the bus at the instant `caught_up_at`: readers are told how long ago that is.
+create table projection_progress (
+  view varchar(30) primary key,
+  caught_up_at timestamptz,
+  rebuilt_at timestamptz
 );
-create index ix_projection_dead_letters_open on projection_dead_letters (failed_at) where redriven_at is null;
+insert into projection_progress (view) values ('users'), ('products'), ('orders'), ('payments'), ('sales');
+
+-- A view that is being rebuilt: its tables and its inbox are made once more in the schema `shadow`, where the projection
+-- writes every batch as well while the rebuild fills in the past. `cursor` says how far that is, so that whoever goes on
+-- after a crash begins there.
+create table projection_rebuilds (
+  view varchar(30) primary key references projection_progress,
+  started_at timestamptz not null default now(),
+  source varchar(20) not null check (source in ('log', 'outboxes', 'files')),
+  cursor jsonb not null default '{}',
+  applied bigint not null default 0 check (applied >= 0),
+  holder varchar(100),
+  until timestamptz,
+  constraint chk_projection_rebuilds_lease check ((holder is null) = (until is null))
+);
+
+create schema shadow;
+revoke all on schema shadow from public;
+grant usage on schema shadow to commerce_views;
+
+-- The tables that a rebuild of a view makes again. The inbox comes last.
+create function view_tables(view_name text) returns text[]
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select case view_name
+    when 'users' then array['mv_users', 'mv_user_orders', 'mv_user_totals']
+    when 'products' then array['mv_products', 'mv_product_stock', 'mv_product_purchases']
+    when 'orders' then array['mv_orders']
+    when 'payments' then array['mv_payments']
+    when 'sales' then array['mv_order_sales', 'mv_daily_sales']
+  end || ('projection_inbox_' || view_name)
+$$;
+
+-- Makes empty tables in the schema `shadow`, with every constraint and index of the live ones under the same names; those
+-- that are there are dropped. The service owns nothing, so these functions run as the owner of the tables.
+create function open_shadow(view_name text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  name text;
+  definition text;
+begin
+  perform public.drop_shadow(view_name);
+  foreach name in array public.view_tables(view_name) loop
+    execute format(
+      'create table shadow.%I (like public.%I including defaults including generated including constraints)', name, name
+    );
+    for definition in
+      select format('alter table shadow.%I add constraint %I %s', name, conname, pg_get_constraintdef(oid))
+      from pg_constraint where conrelid = format('public.%I', name)::regclass and contype in ('p', 'u')
+    loop
+      execute definition;
+    end loop;
+    for definition in
+      select regexp_replace(pg_get_indexdef(indexrelid), ' ON (ONLY )?public\.', ' ON shadow.')
+      from pg_index where indrelid = format('public.%I', name)::regclass
+        and not exists (select from pg_constraint where conindid = indexrelid)
+    loop
+      execute definition;
+    end loop;
+    execute format('grant select, insert, update, delete on shadow.%I to commerce_views', name);
+  end loop;
+end
+$$;
+
+create function drop_shadow(view_name text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  name text;
+begin
+  foreach name in array public.view_tables(view_name) loop
+    execute format('drop table if exists shadow.%I', name);
+  end loop;
+end
+$$;
+
+-- Puts the tables of the shadow in the place of the live ones, which are dropped. Readers wait for an instant; call it in
+-- the transaction that holds the view's lock against the projection.
+create function swap_shadow(view_name text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+declare
+  name text;
+  inbox text := 'projection_inbox_' || view_name;
+begin
+  foreach name in array public.view_tables(view_name) loop
+    if name = inbox then
+      execute format('alter table public.projection_inbox detach partition public.%I', name);
+    end if;
+    execute format('drop table public.%I', name);
+    execute format('alter table shadow.%I set schema public', name);
+    if name = inbox then
+      execute format('alter table public.projection_inbox attach partition public.%I for values in (%L)', name, view_name);
+    end if;
+  end loop;
+end
+$$;
+revoke all on function open_shadow(text), drop_shadow(text), swap_shadow(text) from public;
+grant execute on function open_shadow(text), drop_shadow(text), swap_shadow(text) to commerce_views;
