@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { type StoredEvent, subjectOf } from '../stored-event.ts';
 import { briefly, isKafkaError, type KafkaConnection, openProducer, type TextProducer } from './kafka-connection.ts';
 import { recordOf, type TextRecord } from './kafka-records.ts';
@@ -18,6 +20,7 @@ type Sending = Readonly<{ event: StoredEvent; record: TextRecord; bytes: number 
 const REQUEST_BYTES = 512 * 1024;
 /** What a record needs beside its value. */
 const RECORD_OVERHEAD_BYTES = 512;
+const END_LIMIT_MS = 1_000;
 /** What Kafka says of a record that it will never take. Everything else may pass. */
 const REFUSALS = [
   'MESSAGE_TOO_LARGE',
@@ -49,7 +52,7 @@ export function openPublisher(
     } catch (error) {
       const failed = producer;
       producer = undefined;
-      await failed.close().catch(() => undefined); // the error that matters is being thrown
+      await ended(failed).catch(() => undefined); // the error that matters is being thrown
       throw error;
     }
   }
@@ -98,10 +101,15 @@ export function openPublisher(
     },
     async close() {
       await last;
-      await producer?.close();
+      if (producer !== undefined) await ended(producer);
       producer = undefined;
     },
   };
+}
+
+/** A connection ends when everything is sent, and a broker that is gone or stands still reads no more: nobody waits. */
+async function ended(producer: TextProducer): Promise<void> {
+  await Promise.race([producer.close(), sleep(END_LIMIT_MS, undefined, { ref: false })]);
 }
 
 function sendingOf(topic: string, event: StoredEvent): Sending {

@@ -1,5 +1,9 @@
+import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { openPublisher } from '../../events/bus/kafka-publisher.ts';
+import { openTopics } from '../../events/bus/kafka-topics.ts';
+import type { StoredEvent } from '../../events/stored-event.ts';
 import { fragileKafka, type KafkaBroker } from '../support/kafka-broker.ts';
 import { KafkaFlow } from '../support/kafka-flow.ts';
 
@@ -59,4 +63,30 @@ describe('a Kafka broker that fails again and again', function () {
       broker.thaw();
     }
   });
+
+  it('is given up by a publisher of which it reads no more, whatever is still to be sent', async () => {
+    const connection = { brokers: broker.brokers };
+    const publisher = openPublisher(connection, openTopics(connection, { prefix: 'large.' }), () => undefined);
+    await publisher.publish([event('a', 1)]);
+    broker.freeze();
+    try {
+      const failed = assert.rejects(publisher.publish([event('a', 2, 'x'.repeat(MORE_THAN_BUFFERS_HOLD))]));
+      await Promise.race([
+        failed,
+        sleep(FROZEN_MS, undefined, { ref: false }).then(() => assert.fail('it still waits')),
+      ]);
+    } finally {
+      broker.thaw();
+    }
+    assert.deepEqual(await publisher.publish([event('a', 2)]), new Set());
+    await publisher.close();
+  });
 });
+
+const MORE_THAN_BUFFERS_HOLD = 16 * 1024 * 1024;
+
+function event(name: string, version: number, note = ''): StoredEvent {
+  const envelope = { id: `${name}-${version}`, note };
+  const aggregate = { aggregateType: 'test', aggregateId: name, aggregateVersion: version };
+  return { id: `${name}-${version}`, type: 'Tested', source: 'platform', ...aggregate, envelope };
+}
