@@ -206,7 +206,7 @@ describe('two live copies of one step', function () {
       header: 'RELEASED',
       ledger: ['RESERVED', 'RELEASED'],
       stockEvents: ['InventoryReserved', 'InventoryReleased'],
-      history: ['PENDING v1', 'CANCELLED v2'],
+      history: ['PENDING v1', 'CANCELLED v2', 'CANCELLED v2'], // the last says what was given back
       orderEvents: ['OrderCreated v1', 'OrderCancelled v2'],
       payment: 'REFUNDED',
       paymentEvents: ['PaymentPending v1', 'PaymentCompleted v2', 'PaymentRefunded v3'],
