@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { forwardSignals } from './child.mjs';
+import { keptOutput, sumOf } from './lanes.mjs';
 import { endServers } from './left-servers.mjs';
 import { ROOT } from './root.mjs';
 
@@ -14,20 +15,34 @@ const POLL_MS = 500;
 export const RESULTS = process.env.TEST_RESULTS_DIR ?? join(ROOT, 'test-results');
 
 /**
- * Runs one suite in a mocha process of its own, and believes only what the reporter wrote.
+ * Runs one suite, each of its lanes in a mocha process, side by side. What one lane lacks or breaks, the suite does.
+ *
+ * @param lanes lists of files, as `lanesOf` deals them; the output of a lone one is seen while it runs
+ * @returns what `runMocha` does, for all of it
+ */
+export async function runSuite({ lanes, ...rest }) {
+  if (lanes.length === 1) return runMocha({ files: lanes[0], ...rest });
+  return sumOf(await Promise.all(lanes.map((files, lane) => runMocha({ files, lane, ...rest }))));
+}
+
+/**
+ * Runs test files in a mocha process of their own, and believes only what the reporter wrote.
  *
  * mocha's `--exit` is not used: it would hide a connection or worker that nobody closes. A process that does not end
  * by itself after its last test is killed and counts as a failure; the reporter names what was left open.
  *
- * @param limitMs most milliseconds for the whole suite
+ * @param lane number of this process among those that run the suite; its output is then printed a file at a time
+ * @param limitMs most milliseconds for all of the files
  * @param exitLimitMs how many milliseconds mocha's process may live on after its last test
  * @returns the reporter's totals, with `problems`, what went wrong outside of any test, and `interrupted`
  */
-export async function runMocha({ suite, files, options, limitMs, exitLimitMs = EXIT_LIMIT_MS }) {
+export async function runMocha({ suite, files, options, limitMs, lane, exitLimitMs = EXIT_LIMIT_MS }) {
   mkdirSync(RESULTS, { recursive: true });
   // Named after this process, because two runs may share the folder.
-  const totalsFile = join(RESULTS, `${suite}-${process.pid}.json`);
-  const serversFile = join(RESULTS, `${suite}-${process.pid}-servers.jsonl`);
+  const name = join(RESULTS, [suite, process.pid, ...(lane === undefined ? [] : [lane])].join('-'));
+  const totalsFile = `${name}.json`;
+  const serversFile = `${name}-servers.jsonl`;
+  const output = lane === undefined ? undefined : keptOutput(`${name}.log`);
   rmSync(totalsFile, { force: true });
   rmSync(serversFile, { force: true });
   const args = [
@@ -39,13 +54,16 @@ export async function runMocha({ suite, files, options, limitMs, exitLimitMs = E
   ];
   args.push('--timeout', String(TEST_LIMIT_MS), '--require', 'test/support/root-hooks.ts');
   args.push('--reporter', 'test/support/reporter.mjs', '--reporter-option', `totals=${totalsFile}`);
+  if (output !== undefined) args.push('--reporter-option', 'reports=apart');
+  if (output !== undefined && process.stdout.isTTY) args.push('--color');
   const child = spawn(process.execPath, [...args, ...options, ...files], {
     cwd: ROOT,
-    stdio: 'inherit',
+    stdio: output === undefined ? 'inherit' : ['ignore', output.fd, output.fd],
     env: { ...process.env, NODE_ENV: 'test', TEST_SERVERS_FILE: serversFile },
     detached: process.platform !== 'win32',
   });
-  const end = await endOf(child, totalsFile, limitMs, exitLimitMs);
+  const end = await endOf(child, totalsFile, limitMs, exitLimitMs, output?.echo);
+  output?.end();
   const left = await endServers(serversFile);
   const result = totals(totalsFile, end);
   rmSync(totalsFile, { force: true });
@@ -55,11 +73,12 @@ export async function runMocha({ suite, files, options, limitMs, exitLimitMs = E
   return { ...result, interrupted: end.interrupted };
 }
 
-function endOf(child, totalsFile, limitMs, exitLimitMs) {
+function endOf(child, totalsFile, limitMs, exitLimitMs, echo = () => undefined) {
   const startedAt = Date.now();
   let finishedAt;
   let killedFor;
   const watch = setInterval(() => {
+    echo();
     if (finishedAt === undefined && existsSync(totalsFile)) finishedAt = Date.now();
     const open = finishedAt !== undefined && Date.now() - finishedAt > exitLimitMs;
     if (open) killedFor = `the process did not end within ${exitLimitMs / 1_000} s of its last test`;
@@ -78,7 +97,7 @@ function endOf(child, totalsFile, limitMs, exitLimitMs) {
 }
 
 function totals(totalsFile, { code, signal, killedFor }) {
-  const none = { passed: 0, failed: 0, skipped: [] };
+  const none = { passed: 0, failed: 0, skipped: [], files: {} };
   const written = existsSync(totalsFile) ? JSON.parse(readFileSync(totalsFile, 'utf8')) : undefined;
   const problems = [];
   if (killedFor) problems.push(`mocha was killed: ${killedFor}`);

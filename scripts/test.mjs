@@ -2,8 +2,12 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { ensureInstalled } from './bootstrap.mjs';
-import { RESULTS, runMocha } from './mocha.mjs';
+import { lanesOf } from './lanes.mjs';
+import { RESULTS, runSuite } from './mocha.mjs';
 import { limitMsOf, plan, USAGE } from './suites.mjs';
+
+/** How many of a suite's slowest files are named. */
+const SLOWEST = 8;
 
 if (process.argv.slice(2).includes('--help')) {
   console.log(USAGE);
@@ -28,7 +32,7 @@ let interrupted = false;
 for (const { suite, files } of runs) {
   if (interrupted) break;
   console.log(`\n── ${suite}: ${files.length} files`);
-  const result = await runSuite(suite, files);
+  const result = await judged(suite, files);
   interrupted = result.interrupted === true;
   total.passed += result.passed;
   total.failed += result.failed + result.problems.length;
@@ -49,14 +53,27 @@ console.log(counts(total.passed, total.failed, total.skipped));
 writeFileSync(join(RESULTS, 'totals.json'), JSON.stringify(total));
 process.exitCode = total.failed > 0 ? 1 : 0;
 
-async function runSuite(suite, files) {
+async function judged(suite, files) {
   if (files.length === 0) return { passed: 0, failed: 0, skipped: [], problems: ['it has no test file'] };
-  const result = await runMocha({ suite, files, options, limitMs: limitMsOf(suite) });
+  // Whoever runs a part of a suite wants to watch it.
+  const lanes = filtered ? [files] : lanesOf(suite, files);
+  const result = await runSuite({ suite, lanes, options, limitMs: limitMsOf(suite) });
+  tellSlowest(result.files);
   const silent = result.skipped.filter(({ reason }) => reason === null);
   result.problems.push(...silent.map(({ title }) => `"${title}" is skipped without a reason`));
   const ran = result.passed + result.failed;
   if (ran === 0 && result.problems.length === 0 && !filtered) result.problems.push('it ran no test');
   return result;
+}
+
+/** A run is made shorter where its time goes. Hooks count, because much of it is servers that start. */
+function tellSlowest(msOfFiles) {
+  const slowest = Object.entries(msOfFiles)
+    .filter(([, ms]) => ms >= 1_000)
+    .sort(([, a], [, b]) => b - a);
+  if (slowest.length < 2) return;
+  console.log('Slowest files, hooks included:');
+  for (const [file, ms] of slowest.slice(0, SLOWEST)) console.log(`${(ms / 1_000).toFixed(1).padStart(7)} s  ${file}`);
 }
 
 function counts(passed, failed, skipped) {

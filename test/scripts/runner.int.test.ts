@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 
 import { hasEnded, runCommand } from '../../infra/embedded/child.ts';
+import { eventually } from '../support/eventually.ts';
 
 const LIMIT_MS = 25_000;
 
@@ -11,7 +15,9 @@ type Result = {
   passed: number;
   failed: number;
   skipped: { title: string; reason: string | null }[];
+  files: Record<string, number>;
   problems: string[];
+  interrupted: boolean;
 };
 
 describe('the test runner', () => {
@@ -48,11 +54,54 @@ describe('the test runner', () => {
   });
 
   it('ends the servers of a test process that was killed', async () => {
-    const { output, result } = await runFixtureAloud('dies-with-server');
+    const { output, result } = await runFixtures(['dies-with-server']);
 
     const [, pid] = /SERVER (\d+)/.exec(output) ?? assert.fail(output);
     assert.deepEqual(result.problems, ['mocha ended with SIGKILL before its report']);
     assert.ok(await hasEnded(Number(pid), 0));
+  });
+
+  it('keeps each report in one piece when two processes run a suite, and counts both', async () => {
+    const { output, result } = await runFixtures(['meets', 'mixed'], ['meets', 'empty']);
+
+    const { passed, failed, skipped, problems } = result;
+    assert.deepEqual([passed, failed, skipped.length, problems], [7, 1, 3, []]);
+    const report =
+      /a suite that meets its neighbour\n {4}✔ comes.*\n {4}✔ waits for the other one.*\n {4}✔ goes.*\n\n/g;
+    assert.equal(output.match(report)?.length, 2, output);
+    assert.deepEqual(await readdir(results), ['met'], 'their own files are gone');
+  });
+
+  it('tells how long each file took', async () => {
+    const { files } = (await runFixtures(['mixed'], ['open-handle'])).result;
+
+    assert.deepEqual(Object.keys(files).sort(), [pathOf('mixed'), pathOf('open-handle')]);
+    assert.ok(Object.values(files).every((ms) => ms >= 0 && ms < LIMIT_MS));
+  });
+
+  it('lets one process of a suite end its tests when the other one was killed, whose servers it ends', async () => {
+    const { output, result } = await runFixtures(['dies-with-server'], ['mixed']);
+
+    const [, pid] = /SERVER (\d+)/.exec(output) ?? assert.fail(output);
+    assert.deepEqual([result.passed, result.failed], [1, 1]);
+    assert.deepEqual(result.problems, ['mocha ended with SIGKILL before its report']);
+    assert.ok(await hasEnded(Number(pid), 0));
+  });
+
+  it('hands a Ctrl-C to every process of a suite, and says once that it was interrupted', async () => {
+    const run = spawn(process.execPath, programOf([['waits'], ['waits']]), {
+      env: environment(),
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const output = text(run.stdout);
+    const ended = once(run, 'exit');
+    await eventually('both wait', async () => ((await logsWith('WAITING')) === 2 ? true : undefined), LIMIT_MS);
+    run.kill('SIGINT');
+    await ended;
+
+    const { passed, failed, problems, interrupted } = resultIn(await output);
+    assert.deepEqual({ passed, failed, interrupted }, { passed: 0, failed: 0, interrupted: true });
+    assert.deepEqual(problems, ['mocha ended with SIGINT before its report', 'it was interrupted']);
   });
 
   it('reports no test for a suite without one', async () => {
@@ -104,22 +153,36 @@ describe('the test runner', () => {
   const environment = () => ({ ...process.env, TEST_RESULTS_DIR: results });
   const totals = async (): Promise<unknown> => JSON.parse(await readFile(join(results, 'totals.json'), 'utf8'));
 
-  const runFixture = async (name: string): Promise<Result> => (await runFixtureAloud(name)).result;
+  const logsWith = async (word: string): Promise<number> => {
+    const logs = (await readdir(results)).filter((name) => name.endsWith('.log'));
+    const texts = await Promise.all(logs.map((name) => readFile(join(results, name), 'utf8')));
+    return texts.filter((log) => log.includes(word)).length;
+  };
 
-  async function runFixtureAloud(name: string): Promise<{ output: string; result: Result }> {
-    const asked = {
-      suite: name,
-      files: [`test/scripts/fixtures/${name}.ts`],
-      options: [],
-      limitMs: LIMIT_MS,
-      exitLimitMs: 1_000,
-    };
-    const program = `
-      import { runMocha } from './scripts/mocha.mjs';
-      const result = await runMocha(${JSON.stringify(asked)});
-      console.log('RESULT ' + JSON.stringify(result));`;
-    const node = ['--input-type=module', '--eval', program];
-    const { output } = await runCommand(process.execPath, node, LIMIT_MS, { env: environment() });
-    return { output, result: JSON.parse(/RESULT (.*)/.exec(output)?.[1] ?? output) as Result };
+  const runFixture = async (name: string): Promise<Result> => (await runFixtures([name])).result;
+
+  async function runFixtures(...lanes: string[][]): Promise<{ output: string; result: Result }> {
+    const { output } = await runCommand(process.execPath, programOf(lanes), LIMIT_MS, { env: environment() });
+    return { output, result: resultIn(output) };
   }
 });
+
+const pathOf = (fixture: string): string => `test/scripts/fixtures/${fixture}.ts`;
+
+const resultIn = (output: string): Result => JSON.parse(/RESULT (.*)/.exec(output)?.[1] ?? output) as Result;
+
+/** For Node: a suite of fixtures, and its result in the last line. */
+function programOf(lanes: string[][]): string[] {
+  const asked = {
+    suite: 'fixtures',
+    lanes: lanes.map((names) => names.map(pathOf)),
+    options: [],
+    limitMs: LIMIT_MS,
+    exitLimitMs: 1_000,
+  };
+  const program = `
+    import { runSuite } from './scripts/mocha.mjs';
+    const result = await runSuite(${JSON.stringify(asked)});
+    console.log('RESULT ' + JSON.stringify(result));`;
+  return ['--input-type=module', '--eval', program];
+}

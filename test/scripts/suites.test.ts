@@ -6,6 +6,8 @@ type Suites = {
   plan: (args: string[], files: string[]) => { runs: Run[]; options: string[]; filtered: boolean };
 };
 
+type Lanes = { lanesOf: (suite: string, files: string[], cores: number) => string[][] };
+
 const FILES = [
   'test/domain/money.test.ts',
   'test/infra/postgres.int.test.ts',
@@ -76,5 +78,28 @@ describe('the plan of a test run', () => {
 
   it('refuses a file that does not exist instead of running nothing', () => {
     assert.throws(() => suites.plan(['test/domain/monye.test.ts'], FILES), /is not a test file/);
+  });
+});
+
+describe('the lanes of a suite', () => {
+  let lanesOf: Lanes['lanesOf'];
+
+  before(async () => {
+    const file: string = new URL('../../scripts/lanes.mjs', import.meta.url).href;
+    ({ lanesOf } = (await import(file)) as Lanes);
+  });
+
+  it('hold every file once, neighbours in different ones', () => {
+    assert.deepEqual(lanesOf('int', ['a', 'b', 'c', 'd', 'e'], 8), [
+      ['a', 'c', 'e'],
+      ['b', 'd'],
+    ]);
+  });
+
+  it('are one where a second would have no file or no processor, or would disturb the first', () => {
+    assert.deepEqual(lanesOf('int', ['a'], 8), [['a']]);
+    assert.deepEqual(lanesOf('int', ['a', 'b'], 1), [['a', 'b']]);
+    assert.deepEqual(lanesOf('long', ['a', 'b'], 8), [['a', 'b']]);
+    assert.deepEqual(lanesOf('int', [], 8), [[]]);
   });
 });
