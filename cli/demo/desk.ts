@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { tellsHowToPay } from './later.ts';
 import { type Answer, describe } from './shop.ts';
-import { card, END_LIMIT_MS, ending, type Seen, timed, type Visit } from './visit.ts';
+import { card, cart, END_LIMIT_MS, ending, type Seen, timed, type Visit } from './visit.ts';
 
 const POLL_MS = 500;
 
@@ -9,17 +10,38 @@ const POLL_MS = 500;
 export async function wrongAmount(visit: Visit): Promise<Seen> {
   const bought = await buyTwoOfOne(visit, 'tok_wrong_amount');
   if (bought.orderId === undefined) return bought;
-  const { shop, deskToken } = visit;
-  const decision = { action: 'markDone', reason: 'seen in the demo' };
-  const until = Date.now() + END_LIMIT_MS;
-  for (;;) {
-    const answer = await shop.admin(deskToken, `/v1/admin/orders/${bought.orderId}/resolve`, decision);
-    // 409 until the step is parked: the money goes back first.
-    if (answer.http === 200) return { ...bought, seen: `${bought.seen}, resolved` };
-    if (answer.http !== 409 || Date.now() >= until) return { ...bought, seen: `resolve: ${describe(answer)}` };
-    await sleep(POLL_MS);
-  }
+  const answer = await resolve(visit, bought.orderId, { action: 'markDone', reason: 'seen in the demo' });
+  return { ...bought, seen: answer.http === 200 ? `${bought.seen}, resolved` : `resolve: ${describe(answer)}` };
 }
+
+/**
+ * The shopper cancels, and the gateway refuses for good to close the account: that undo is parked, until a person at the
+ * desk lets it be tried again. The cancel is over when it is done.
+ */
+export async function undoRefused(visit: Visit): Promise<Seen> {
+  const { shop, bank, token } = visit;
+  const body = cart(visit, { method: 'bank_transfer' });
+  const { answer, placedMs } = await timed(() => shop.buy(token, visit.key, body));
+  const { orderId } = answer.body;
+  if (orderId === undefined) return { placedMs, seen: describe(answer) };
+  const asked = await shop.until(token, orderId, END_LIMIT_MS, tellsHowToPay);
+  const link = asked.body.links?.temporal;
+  await bank.refuseNext('cancel', orderId);
+  const cancel = () => shop.cancel(token, orderId);
+  const decision = { action: 'retry', reason: 'the gateway was asked in the demo' };
+  const [cancelled, resolved] = await Promise.all([cancel(), resolve(visit, orderId, decision)]);
+  if (cancelled.http >= 300) return { placedMs, link, seen: `cancel: ${describe(cancelled)}` };
+  if (resolved.http !== 200) return { placedMs, link, seen: `resolve: ${describe(resolved)}` };
+  const over = await asking(cancel, ({ http }) => http === 202);
+  return { placedMs, link, seen: `${describe(over)}, resolved` };
+}
+
+/** A decision about what is parked. 409 until something is: what comes before it, such as giving money back, is first. */
+const resolve = ({ shop, deskToken }: Visit, orderId: string, decision: object): Promise<Answer> =>
+  asking(
+    () => shop.admin(deskToken, `/v1/admin/orders/${orderId}/resolve`, decision),
+    ({ http }) => http === 409,
+  );
 
 /** One of two pieces comes back and is sold again. */
 export const returnOne = (visit: Visit): Promise<Seen> =>
@@ -36,6 +58,36 @@ async function refunding(visit: Visit, refund: object): Promise<Seen> {
   if (answer.http !== 202) return { ...bought, seen: `refund: ${describe(answer)}` };
   const isBooked = ({ body: { status } }: Answer): boolean => status !== 'PAID';
   return { ...bought, seen: describe(await shop.until(token, bought.orderId, END_LIMIT_MS, isBooked)) };
+}
+
+/** The gateway refuses the refund for good: the order stays paid, and its history says so at the desk. */
+export async function refundRefused(visit: Visit): Promise<Seen> {
+  const bought = await buyTwoOfOne(visit, 'tok_ok');
+  const { shop, bank, deskToken, key } = visit;
+  const { orderId } = bought;
+  if (orderId === undefined || bought.seen !== 'PAID') return bought;
+  await bank.refuseNext('refund', orderId);
+  const refund = { reason: 'COMPLAINT' };
+  const answer = await asking(
+    () => shop.admin(deskToken, `/v1/orders/${orderId}/refunds`, refund, `${key}-refund`),
+    ({ body: { status } }) => status === 'PENDING',
+  );
+  const order = await shop.until(deskToken, orderId, END_LIMIT_MS, tellsOfFailure);
+  const told = tellsOfFailure(order) ? '' : ', not told';
+  return { ...bought, seen: `${describe(order)}, refund ${describe(answer)}${told}` };
+}
+
+const tellsOfFailure = ({ body: { history } }: Answer): boolean =>
+  history?.some(({ reason }) => reason?.startsWith('REFUND_FAILED') === true) === true;
+
+/** Asks again while it is too early for the answer. */
+async function asking(ask: () => Promise<Answer>, isTooEarly: (answer: Answer) => boolean): Promise<Answer> {
+  const until = Date.now() + END_LIMIT_MS;
+  for (;;) {
+    const answer = await ask();
+    if (!isTooEarly(answer) || Date.now() >= until) return answer;
+    await sleep(POLL_MS);
+  }
 }
 
 async function buyTwoOfOne(visit: Visit, cardToken: string): Promise<Seen & Readonly<{ orderId: string | undefined }>> {

@@ -56,7 +56,7 @@ async function waiting(
 }
 
 /** True also when the order is over: then nobody will be told any more. */
-const tellsHowToPay = ({ body: { payment, status } }: Answer): boolean =>
+export const tellsHowToPay = ({ body: { payment, status } }: Answer): boolean =>
   payment?.instructions != null || status !== 'PENDING';
 
 const wasGivenBack = ({ body: { history } }: Answer): boolean =>

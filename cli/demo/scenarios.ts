@@ -1,5 +1,5 @@
 import { buyAndCancel, buying, buyNonsense, buyTooMuch, buyTwice } from './cards.ts';
-import { refundAll, returnOne, wrongAmount } from './desk.ts';
+import { refundAll, refundRefused, returnOne, undoRefused, wrongAmount } from './desk.ts';
 import { confirming, transferInTime, transferNever, transferTooLate } from './later.ts';
 import type { Seen, Visit } from './visit.ts';
 
@@ -16,12 +16,13 @@ export type Need = 'bank' | 'desk';
 
 const PAID = 'PAID';
 const DECLINED = 'FAILED (PAYMENT_DECLINED)';
+const CANCELLED = 'CANCELLED (CHECKOUT_CANCELLED)';
 const EXPIRED = 'CANCELLED (HOLD_EXPIRED)';
 const MISMATCH = 'FAILED (PAYMENT_AMOUNT_MISMATCH)';
 
 /** What happens in a shop, with its shares. They add up to 100. */
 export const SCENARIOS: readonly Scenario[] = [
-  { name: 'paid', share: 22, expected: PAID, visit: buying('tok_ok') },
+  { name: 'paid', share: 16, expected: PAID, visit: buying('tok_ok') },
   { name: 'card declined', share: 5, expected: DECLINED, visit: buying('tok_declined') },
   { name: 'insufficient funds', share: 4, expected: DECLINED, visit: buying('tok_insufficient_funds') },
   { name: 'out of stock', share: 5, expected: 'OUT_OF_STOCK', visit: buyTooMuch },
@@ -43,7 +44,21 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   { name: 'one piece returned', share: 4, expected: 'PARTIALLY_REFUNDED', visit: returnOne, needs: ['desk'] },
   { name: 'all refunded', share: 3, expected: 'REFUNDED', visit: refundAll, needs: ['desk'] },
-  { name: 'cancelled', share: 6, expected: 'CANCELLED (CHECKOUT_CANCELLED)', visit: buyAndCancel },
+  {
+    name: 'refund refused by the gateway',
+    share: 3,
+    expected: `${PAID}, refund FAILED`,
+    visit: refundRefused,
+    needs: ['bank', 'desk'],
+  },
+  { name: 'cancelled', share: 6, expected: CANCELLED, visit: buyAndCancel },
+  {
+    name: 'undo refused by the gateway',
+    share: 3,
+    expected: `${CANCELLED}, resolved`,
+    visit: undoRefused,
+    needs: ['bank', 'desk'],
+  },
   { name: 'same key repeated', share: 8, expected: 'one order, PAID', visit: buyTwice },
   { name: 'malformed request', share: 5, expected: 'refused', visit: buyNonsense },
 ];

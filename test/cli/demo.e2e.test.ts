@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 
 import { SCENARIOS } from '../../cli/demo/scenarios.ts';
 import { type Child, startChild } from '../support/child.ts';
+import { eventually } from '../support/eventually.ts';
 import { startSystem, type TestSystem } from '../support/system.ts';
 
 type End = Readonly<{ code: number; stdout: string; stderr: string }>;
@@ -45,6 +46,25 @@ describe('the demo', function () {
     }
     assert.doesNotMatch(stdout, /left out/);
     for (const { name } of SCENARIOS) assert.match(stdout, new RegExp(`^${name} +[1-9]`, 'm'));
+  });
+
+  it('leaves nothing that waits for a person, and in the books what its shoppers and the desk decided', async () => {
+    await eventually('nothing is parked', async () => {
+      const query = 'ExecutionStatus = "Running" and CheckoutStatus = "NEEDS_ATTENTION"';
+      return (await system.temporal.workflow.count(query)).count === 0 ? true : undefined;
+    });
+    const history = await system.query<{ status: string; reason: string }>(
+      'order',
+      `select status, reason from order_status_history where actor like 'operator:%'`,
+    );
+    const [retried] = history.filter(({ reason }) => reason.startsWith('retry settleWithGateway: '));
+    assert.equal(retried?.status, 'CANCELLED', JSON.stringify(history));
+    const failed = history.filter(({ reason }) => reason.startsWith('REFUND_FAILED '));
+    assert.ok(failed.length > 0 && failed.every(({ status }) => status === 'PAID'), JSON.stringify(history));
+    const refunds = await system.query('payment', `select id from refunds where status = 'FAILED'`);
+    assert.equal(refunds.length, failed.length);
+    const faults = await (await fetch(new URL('/faults', system.gatewayUrl))).json();
+    assert.deepEqual(faults, { faults: [], holding: [] }, 'each "no" was said');
   });
 
   it('ends with 1 and says who fared otherwise', async () => {
