@@ -144,7 +144,7 @@ async function lookAt(
   await withSnapshots(urlsOf(deps, names), names, async (from) => {
     // First, because the gateway cannot be held still as the databases are.
     if (wanted.has(4) || wanted.has(5)) {
-      await compareMoney(from, look, { ledger: ledgerOf(deps), wanted, only: orderIds, say });
+      await compareMoney(from, look, { ledger: ledgerOf(deps), wanted, again, say });
     }
     if (wanted.has(1) || wanted.has(2)) await lookAtStock(from, look, wanted, again, say);
     if (wanted.has(3) || wanted.has(4) || wanted.has(9))

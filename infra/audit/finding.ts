@@ -25,6 +25,8 @@ export type Finding = Readonly<{
   workflowId?: string;
   /** What besides workflows is about to put it right. */
   atWork?: string;
+  /** The charges in the gateway's books that it is about, by the provider's ids: they are looked at again. */
+  charges?: readonly string[];
   is: string;
   shouldBe: string;
 }>;
@@ -58,13 +60,13 @@ export class Look {
 
   /** Two complaints about one row under one invariant become one finding. */
   add(finding: Finding): void {
-    const { invariant, row, is, shouldBe } = finding;
+    const { invariant, row } = finding;
     const known = this.#suspects.get(invariant) ?? new Map<string, Finding>();
     this.#suspects.set(invariant, known);
     const earlier = known.get(row);
     if (earlier === undefined && known.size >= MOST_SUSPECTS) this.#overfull.add(invariant);
     else if (earlier === undefined) known.set(row, finding);
-    else known.set(row, { ...earlier, is: `${earlier.is}; ${is}`, shouldBe: `${earlier.shouldBe}; ${shouldBe}` });
+    else known.set(row, { ...earlier, ...merged(earlier, finding) });
   }
 
   has({ invariant, row }: Finding): boolean {
@@ -80,3 +82,9 @@ export class Look {
     return [...this.#overfull];
   }
 }
+
+const merged = (earlier: Finding, later: Finding): Pick<Finding, 'is' | 'shouldBe' | 'charges'> => ({
+  is: `${earlier.is}; ${later.is}`,
+  shouldBe: `${earlier.shouldBe}; ${later.shouldBe}`,
+  charges: [...new Set([...(earlier.charges ?? []), ...(later.charges ?? [])])],
+});

@@ -18,6 +18,8 @@ type RecordedPayment = Readonly<{
   currency: string;
 }>;
 
+type Recorded = Iterable<RecordedPayment> | AsyncIterable<RecordedPayment>;
+
 const PAGE = 2_000;
 /** Charges that are held in memory at once. */
 const MOST_CHARGES = 200_000;
@@ -25,7 +27,8 @@ const MOST_CHARGES = 200_000;
 export type MoneyOptions = Readonly<{
   ledger: GatewayLedger;
   wanted: ReadonlySet<InvariantId>;
-  only: readonly string[] | null;
+  /** Looks only at what these are about; at everything when null. */
+  again: readonly Finding[] | null;
   say: (what: string) => void;
 }>;
 
@@ -35,14 +38,17 @@ export type MoneyOptions = Readonly<{
  * takes to keep memory bounded.
  */
 export async function compareMoney(from: Snapshots, look: Look, options: MoneyOptions): Promise<void> {
-  const { ledger, only, say, wanted } = options;
-  const compare = async (booked: ReadonlyMap<string, BookedCharge>, payments: AsyncIterable<RecordedPayment>) => {
+  const { ledger, again, say, wanted } = options;
+  const compare = async (booked: ReadonlyMap<string, BookedCharge>, payments: Recorded) => {
     if (wanted.has(4)) for await (const finding of ordersThatKeepMoney(from.order, booked)) look.add(finding);
     if (!wanted.has(5)) return;
     const count = (rows: number) => look.count(5, rows);
     for await (const finding of chargesThatDiffer(ledger.provider, booked, payments, count)) look.add(finding);
   };
-  if (only !== null) return compare(await bookedCharges(ledger, { orderIds: only }), paymentsOf(from.payment, only));
+  if (again !== null) {
+    const { payments, providerIds } = await aboutMoney(from.payment, again, ledger.provider);
+    return compare(await bookedCharges(ledger, { providerIds }), payments);
+  }
   for (const range of rangesOf(Math.ceil((await countCharges(from.payment)) / MOST_CHARGES))) {
     const told = (entries: number) => say(`${entries} entries of the gateway's ledger`);
     await compare(await bookedCharges(ledger, { say: told }, range.holds), paymentsBetween(from.payment, range));
@@ -50,15 +56,15 @@ export async function compareMoney(from: Snapshots, look: Look, options: MoneyOp
 }
 
 /**
- * Invariant 5: for every charge, the gateway's ledger and the payments name the same captured and refunded amounts; no
- * charge is known to one of them alone. What a payment gave back is the sum of its refunds that SUCCEEDED, the one that
- * settled it among them. A payment that captured without an id, or at a provider whose books cannot be read, breaks it:
- * nobody can say whether that money was taken.
+ * Invariant 5: for every charge, the gateway's ledger and the payments name the same order and the same captured and
+ * refunded amounts; no charge is known to one of them alone. What a payment gave back is the sum of its refunds that
+ * SUCCEEDED, the one that settled it among them. A payment that captured without an id, or at a provider whose books
+ * cannot be read, breaks it: nobody can say whether that money was taken.
  */
 async function* chargesThatDiffer(
   ledgerOf: string,
   booked: ReadonlyMap<string, BookedCharge>,
-  payments: AsyncIterable<RecordedPayment>,
+  payments: Recorded,
   count: (rows: number) => void,
 ): AsyncGenerator<Finding> {
   const unseen = new Map(booked);
@@ -74,10 +80,11 @@ async function* chargesThatDiffer(
     const charge = key === null ? undefined : unseen.get(key);
     if (key !== null) unseen.delete(key);
     const [is, shouldBe] = [recordedText(payment), bookedText(charge)];
+    const otherOrder = charge !== undefined && charge.orderId !== orderId ? ` of order ${charge.orderId}` : '';
     // A charge that took no money is in no ledger.
-    if (is === shouldBe) continue;
+    if (is === shouldBe && otherOrder === '') continue;
     const where = `at provider ${provider}, ${providerId === null ? 'without its id' : `charge ${providerId}`}`;
-    yield { ...row, is: `${is} ${where}`, shouldBe: `${shouldBe}, as in the gateway's ledger` };
+    yield { ...row, is: `${is} ${where}`, shouldBe: `${shouldBe}${otherOrder}, as in the gateway's ledger` };
   }
   for (const charge of unseen.values()) {
     count(1);
@@ -89,6 +96,7 @@ async function* chargesThatDiffer(
       orderId,
       is: `no payment of order ${orderId} knows it`,
       shouldBe,
+      charges: [providerId],
     };
   }
 }
@@ -115,6 +123,7 @@ async function* ordersThatKeepMoney(
         orderId,
         is,
         shouldBe: 'nothing kept for an order that is closed or missing',
+        charges: [providerId],
       };
     }
   }
@@ -129,11 +138,20 @@ async function ordersNotClosed(order: Snapshot, ids: readonly string[]): Promise
   return new Set(rows.map(({ id }) => id));
 }
 
-async function* paymentsOf(payment: Snapshot, only: readonly string[]): AsyncGenerator<RecordedPayment> {
-  yield* await payment.query<RecordedPayment>(
+/**
+ * What the findings about money are about: the payments of their orders, and every charge that these or the findings
+ * name. The books are asked for these charges alone: some providers can only list all of them to find those of an order.
+ */
+async function aboutMoney(payment: Snapshot, again: readonly Finding[], provider: string) {
+  const findings = again.filter(({ invariant }) => invariant === 4 || invariant === 5);
+  const orderIds = new Set(findings.flatMap(({ orderId }) => orderId ?? []));
+  const payments = await payment.query<RecordedPayment>(
     `select ${RECORDED} from payments where order_id = any($1::uuid[]) and ${MAY_HAVE_CHARGED} order by order_id, id`,
-    [orderIdsAmong(only)],
+    [orderIdsAmong([...orderIds])],
   );
+  const known = payments.filter((one) => one.provider === provider).flatMap(({ providerId }) => providerId ?? []);
+  const named = findings.flatMap(({ charges = [] }) => charges);
+  return { payments, providerIds: [...new Set([...known, ...named])] };
 }
 
 async function* paymentsBetween(payment: Snapshot, { from, to }: Range): AsyncGenerator<RecordedPayment> {
