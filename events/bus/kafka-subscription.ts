@@ -113,9 +113,9 @@ const lostEvents = (group: string): string =>
 
 async function handOn(subscriber: KafkaSubscriber, consumer: Consumer, member: Member, stopping: AbortSignal) {
   const { batchSize = BATCH_SIZE, onError } = subscriber.options;
-  while (!stopping.aborted) {
+  for (let turn = 0; !stopping.aborted; turn++) {
     await redriven(consumer, onError);
-    let rest = await fetchEntries(member, await member.partitions());
+    let rest = await fetchEntries(member, beginningAt(turn, await member.partitions()));
     while (rest.length > 0 && !stopping.aborted) {
       await member.partitions(); // while it is being shared out, nobody knows what is ours
       rest = rest.filter(({ owned }) => member.owns(owned));
@@ -130,6 +130,15 @@ async function handOn(subscriber: KafkaSubscriber, consumer: Consumer, member: M
       rest = rest.slice(batchSize);
     }
   }
+}
+
+/**
+ * Each partition comes first in its turn: a broker fills its answer in the order asked, and a batch that is larger than we
+ * allow it gives only of the first partition that has something. The last one would wait until all others ran dry.
+ */
+function beginningAt(turn: number, partitions: readonly Owned[]): readonly Owned[] {
+  const first = partitions.length === 0 ? 0 : turn % partitions.length;
+  return [...partitions.slice(first), ...partitions.slice(0, first)];
 }
 
 /** The dead letters are in a database that may be away: that is no reason to leave the group. */

@@ -110,6 +110,33 @@ describe('the bus on Kafka', () => {
     }
   });
 
+  it('hands on a large batch of one partition while the others never run dry', async () => {
+    const one = { ...options, partitions: 1 };
+    const [bus, ...busy] = [openKafkaBus(one), openKafkaBus(one), openKafkaBus(one)];
+    let flows = true;
+    try {
+      const seen = new Map<string, number>();
+      await bus.subscribe('g', (batch) => {
+        for (const { source } of batch) seen.set(source, (seen.get(source) ?? 0) + 1);
+        return Promise.resolve();
+      });
+      const keepBusy = busy.map(async (publisher, n) => {
+        for (let version = 1; flows; version++)
+          await publisher.publish([{ ...event(`n${n}`, version), source: 'order' }]);
+      });
+      await eventually('the others flow', () => Promise.resolve((seen.get('order') ?? 0) > 100 || undefined));
+      const large = upTo(50).map((version) => event('large', version, 'x'.repeat(9_000))); // of one request
+      for (const source of ['platform', 'payment']) await bus.publish(large.map((one) => ({ ...one, source })));
+      const all = () =>
+        Promise.resolve(['platform', 'payment'].every((source) => seen.get(source) === 50) || undefined);
+      await eventually('it came', all, 5_000).finally(() => (flows = false));
+      await Promise.all(keepBusy);
+    } finally {
+      flows = false;
+      await Promise.all([bus, ...busy].map((each) => each.close()));
+    }
+  });
+
   it('keeps all events of a subject in one partition, the one that other clients choose too', async () => {
     const topics = openTopics(options, options);
     await topics.ensure();
