@@ -12,6 +12,7 @@ export type ApplyOptions = ViewSettings & Readonly<{ cipher?: PersonalCipher }>;
  * Applies a batch to a view in one transaction with its inbox and offsets: all of it or nothing. Events that were applied
  * before change nothing. While the view is being rebuilt its twin gets the batch as well.
  *
+ * @returns how many events were new to the view
  * @throws UnknownEvent for an event that this release cannot read
  */
 export async function applyToView(
@@ -19,14 +20,15 @@ export async function applyToView(
   view: View,
   batch: readonly StoredEvent[],
   options: ApplyOptions,
-): Promise<void> {
+): Promise<number> {
   const events = await eventsFor(view, batch, options.cipher);
-  if (events.length === 0) return;
-  await views.$transaction(async (tx) => {
+  if (events.length === 0) return 0;
+  return views.$transaction(async (tx) => {
     await lockView(tx, view.name, 'shared');
-    await applyFresh(tx, view, events, options);
+    const fresh = await applyFresh(tx, view, events, options);
     if (await isRebuilding(tx, view.name)) await inShadow(tx, () => applyFresh(tx, view, events, options));
     await storeOffsets(tx, view.name, events);
+    return fresh;
   }, TRANSACTION);
 }
 
