@@ -50,6 +50,7 @@ export interface EventBus {
    */
   publish(events: readonly StoredEvent[]): Promise<ReadonlySet<string>>;
   subscribe(group: string, handle: HandleEvents, options?: SubscribeOptions): Promise<Subscription>;
+  /** @throws NotTheCarrier when the events go by another bus, of which this one knows nothing */
   lag(group: string): Promise<GroupLag>;
   /** Ends subscriptions and connections. */
   close(): Promise<void>;

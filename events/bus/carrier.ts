@@ -57,6 +57,16 @@ export async function mustBeKafka({ bus }: Pick<Databases, 'bus'>): Promise<void
   );
 }
 
+/**
+ * Makes sure that the log may still be believed: whoever has read it to its end knows nothing of what goes by Kafka.
+ *
+ * @throws NotTheCarrier with what to do
+ */
+export async function mustNotBeKafka({ bus }: Pick<Databases, 'bus'>): Promise<void> {
+  if ((await carrierOf(bus)) !== 'kafka') return;
+  throw new NotTheCarrier('Events go by Kafka: start this process again with KAFKA_BROKERS.');
+}
+
 /** One closed group of statements: the lock keeps an append from slipping in between the look and the change. */
 function leaveUnusedLog(bus: Databases['bus']): Promise<Carrier> {
   return bus.$transaction(async (tx) => {

@@ -7,6 +7,7 @@ import type { Logger } from '../../infra/log.ts';
 import { type StoredEvent, subjectOf } from '../stored-event.ts';
 import { Alarm, listen, type Listener } from '../wake-up.ts';
 import type { EventBus, Subscription } from './bus.ts';
+import { mustNotBeKafka } from './carrier.ts';
 import { ATTEMPTS, openConsumer } from './consume.ts';
 import { readForGroup } from './embedded-reader.ts';
 import { appendToLog, ensureGroup, positionsBehind, prepareMonths } from './embedded-tables.ts';
@@ -91,7 +92,10 @@ export function openEmbeddedBus({
       return subscription;
     },
 
-    lag: async (group) => ({ group, behind: await positionsBehind(bus, group) }),
+    async lag(group) {
+      const [behind] = await Promise.all([positionsBehind(bus, group), mustNotBeKafka({ bus })]);
+      return { group, behind };
+    },
 
     async close() {
       await Promise.all([...subscriptions].map((subscription) => subscription.stop()));
