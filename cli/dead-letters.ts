@@ -1,26 +1,30 @@
+import { userInfo } from 'node:os';
+
 import { Command, InvalidArgumentError } from 'commander';
 
+import { type Discard, discardLetter, LONGEST_BY, LONGEST_DISCARD_REASON } from '../events/bus/discard.ts';
 import { listLetters, redrivableLetters, redriveLetter } from '../events/bus/redrive.ts';
 import { ConfigError, databaseUrl, readConfig } from '../infra/config.ts';
 import { isDatabaseOutage, sqlStateOf } from '../infra/database-outage.ts';
 import { type Databases, openBus } from '../infra/databases.ts';
 import { findEndpoints, withEndpoints } from '../infra/endpoints.ts';
-import { listReport, redriveLine } from './dead-letters/report.ts';
+import { discardedReport, discardLine, listReport, redriveLine } from './dead-letters/report.ts';
 import { reasonOf } from './reason.ts';
 
-type ListOptions = Readonly<{ group?: string; after?: string; limit: number; json: boolean }>;
+type ListOptions = Readonly<{ group?: string; after?: string; limit: number; json: boolean; discarded: boolean }>;
+type DiscardOptions = Readonly<{ reason: string; by?: string }>;
 type RedriveOptions = Readonly<{ all: boolean; group?: string }>;
 
 const LARGEST_ID = 2n ** 63n - 1n;
 const LARGEST_PAGE = 10_000;
 
 const program = new Command('npm run events:dead-letters --')
-  .description('Shows the events that a consumer could not handle, and lets it try them again.')
+  .description('Shows the events that a consumer could not handle, lets it try them again, or gives one up.')
   .addHelpText(
     'after',
     '\nWorks on BUS_DATABASE_URL or else on the system that `npm start` runs, whichever bus carries the events.\n' +
-      'Exit codes: 0 when there are none, or all were redriven; 1 when there are some, or one could not be redriven;\n' +
-      '2 when it could not look.',
+      'Exit codes: 0 when there are none, or all were redriven or given up; 1 when there are some, or one could not be\n' +
+      'redriven or given up; 2 when it could not look. Those that were given up count as none.',
   )
   // A mistyped command has looked at nothing, and must not read as something found.
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2));
@@ -30,6 +34,7 @@ program
   .option('--group <name>', 'only those of this consumer group')
   .option('--after <id>', 'only those after this one', idIn)
   .option('--limit <n>', 'most that are shown', limitIn, 100)
+  .option('--discarded', 'those that were given up instead: by whom, when and why', false)
   .option('--json', 'print them as JSON, with the whole reason', false)
   .action((options: ListOptions) => onBus((databases) => list(databases, options)));
 program
@@ -43,13 +48,40 @@ program
     if (!options.all && options.group !== undefined) command.error('--group goes with --all.');
     return onBus((databases) => redrive(databases, ids, options));
   });
+program
+  .command('discard')
+  .description(
+    'gives events up for their group, for good; what waits behind them is tried again. The letters stay on record',
+  )
+  .argument('<ids...>', 'ids of letters that FAILED', (id: string, ids: string[] = []) => [...ids, idIn(id)])
+  .requiredOption(
+    '--reason <text>',
+    `why, at most ${LONGEST_DISCARD_REASON} characters`,
+    plainText(LONGEST_DISCARD_REASON),
+  )
+  .option('--by <name>', 'who decided so; without it the user of this machine', plainText(LONGEST_BY))
+  .action((ids: string[], options: DiscardOptions, command: Command) => {
+    const by = options.by ?? userName() ?? command.error('Say who decides so: --by <name>.');
+    return onBus((databases) => discard(databases, ids, { by, reason: options.reason }));
+  });
 await program.parseAsync();
+
+async function discard(databases: Pick<Databases, 'bus'>, ids: readonly string[], why: Discard): Promise<number> {
+  let failed = false;
+  for (const id of ids) {
+    const discarded = await discardLetter(databases, id, why);
+    say(discardLine(id, discarded));
+    failed ||= discarded.result !== 'DISCARDED';
+  }
+  return failed ? 1 : 0;
+}
 
 async function list(databases: Pick<Databases, 'bus'>, { json, limit, ...asked }: ListOptions): Promise<number> {
   const found = await listLetters(databases, { ...asked, limit: limit + 1 });
   const letters = found.slice(0, limit);
-  say(json ? JSON.stringify(letters, null, 2) : listReport(letters, found.length > limit));
-  return letters.length === 0 ? 0 : 1;
+  const report = asked.discarded ? discardedReport : listReport;
+  say(json ? JSON.stringify(letters, null, 2) : report(letters, found.length > limit));
+  return letters.length === 0 || asked.discarded ? 0 : 1;
 }
 
 async function redrive(
@@ -101,6 +133,26 @@ function limitIn(text: string): number {
   const limit = Number(text);
   if (Number.isInteger(limit) && limit >= 1 && limit <= LARGEST_PAGE) return limit;
   throw new InvalidArgumentError(`It must be 1 to ${LARGEST_PAGE}.`);
+}
+
+function plainText(longest: number): (text: string) => string {
+  return (text) => {
+    const trimmed = text.trim();
+    if (trimmed === '') throw new InvalidArgumentError('It must not be empty.');
+    if (trimmed.length > longest) throw new InvalidArgumentError(`It must have ${longest} characters at most.`);
+    if (/[\p{Cc}\p{Cs}]/u.test(trimmed)) throw new InvalidArgumentError('It must be text without control characters.');
+    return trimmed;
+  };
+}
+
+/** A container may run under an id that has no name. */
+function userName(): string | undefined {
+  try {
+    return userInfo().username;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_SYSTEM_ERROR') return undefined;
+    throw error;
+  }
 }
 
 function say(text: string): void {

@@ -1,5 +1,6 @@
 /** HTTP status of each refusal the shop can give. A code, once released, is never renamed. */
 const STATUS_OF = {
+  ALREADY_DISCARDED: 409,
   ALREADY_REDRIVEN: 409,
   AMOUNT_OUT_OF_RANGE: 422,
   CHECKOUT_ABANDONED: 409,
@@ -17,6 +18,7 @@ const STATUS_OF = {
   MIXED_CURRENCY: 422,
   NOT_CANCELLABLE: 409,
   NOT_FOUND: 404,
+  NOT_TRIED: 409,
   NOTHING_PARKED: 409,
   ORDER_NOT_REFUNDABLE: 409,
   OUT_OF_STOCK: 409,

@@ -5,6 +5,7 @@ import type { Databases } from '../../infra/databases.ts';
 import { type HandleEvents, type SubscribeOptions, UnreadableEvent } from './bus.ts';
 import type { Delivery, Failure } from './dead-letters.ts';
 import * as letters from './dead-letters.ts';
+import { withoutDiscarded } from './discard.ts';
 
 export type ConsumerDeps = Readonly<{
   bus: Databases['bus'];
@@ -53,7 +54,7 @@ export const openConsumer = (deps: ConsumerDeps): Consumer => ({
 });
 
 async function consume(deps: ConsumerDeps, deliveries: readonly Delivery[]): Promise<number> {
-  const free = await withoutBlocked(deps, deliveries);
+  const free = await withoutBlocked(deps, await withoutDiscarded(deps, deps.group, deliveries));
   if (free.length === 0 || (await handledTogether(deps, free))) return deliveries.length;
 
   const blocked = new Set<string>();

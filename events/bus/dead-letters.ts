@@ -23,14 +23,15 @@ const LONGEST_SUBJECT = 255;
 /** What the letters of one subject are kept together by. What does not fit its column is cut: it only waits together. */
 export const subjectColumn = (event: StoredEvent): string => fitting(subjectOf(event), LONGEST_SUBJECT);
 
-/** Those of `subjects` with a letter: their later events have to wait behind it. */
+/** Those of `subjects` with a letter that was not given up: their later events have to wait behind it. */
 export async function blockedSubjects(
   { bus }: Pick<Databases, 'bus'>,
   group: string,
   subjects: readonly string[],
 ): Promise<ReadonlySet<string>> {
   const rows = await bus.$queryRaw<{ subject: string }[]>`
-    select distinct subject from dead_letters where group_name = ${group} and subject = any(${subjects}::text[])`;
+    select distinct subject from dead_letters
+    where group_name = ${group} and subject = any(${subjects}::text[]) and discarded_at is null`;
   return new Set(rows.map(({ subject }) => subject));
 }
 
@@ -64,7 +65,9 @@ export function fileBehind(
   return bus.$transaction(async (tx) => {
     await lockSubject(tx, group, subject);
     const first = await tx.$queryRaw<unknown[]>`
-      select 1 from dead_letters where group_name = ${group} and subject = ${subject} limit 1`;
+      select 1 from dead_letters
+      where group_name = ${group} and subject = ${subject} and discarded_at is null
+      limit 1`;
     if (first.length === 0) return false;
     await insertLetters(tx, group, deliveries, { reason: 'waits behind an earlier event of its subject', attempts: 0 });
     return true;

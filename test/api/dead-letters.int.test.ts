@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 
+import { decodeJwt } from 'jose';
+
 import { ATTEMPTS, openConsumer } from '../../events/bus/consume.ts';
 import { fileBehind, fileLetter } from '../../events/bus/dead-letters.ts';
 import type { StoredEvent } from '../../events/stored-event.ts';
@@ -27,6 +29,8 @@ describe('dead letters over HTTP', function () {
   const as = (token: string) => ({ Authorization: `Bearer ${token}` });
   const list = (search = '') => api.http.get(`${ROUTE}${search}`).set(as(api.tokens.admin));
   const redrive = (id: string) => api.http.post(`${ROUTE}/${id}/redrive`).set(as(api.tokens.admin));
+  const discard = (id: string, body: object = { reason: 'the product was never sold' }) =>
+    api.http.post(`${ROUTE}/${id}/discard`).set(as(api.tokens.admin)).send(body);
   const items = async (search = ''): Promise<Item[]> => {
     const res = await list(search);
     assert.equal(res.status, 200, res.text);
@@ -91,22 +95,75 @@ describe('dead letters over HTTP', function () {
     assertProblem(await redrive('1'), 404, 'NOT_FOUND');
   });
 
+  it('gives a letter up with a reason, under the name of the administrator, and lets go what waited behind it', async () => {
+    await fileOne(api, 'a', 1);
+    await fileBehind(api, 'views', 'user/a', [deliveryOf('a', 2)]);
+    assertProblem(await discard('2'), 409, 'NOT_TRIED');
+    const res = await discard('1');
+    assert.equal(res.status, 200, res.text);
+    assert.deepEqual(res.body, { id: '1', group: 'views', subject: 'user/a', redriven: 1 });
+    assert.deepEqual(
+      (await items()).map(({ id, state }) => [id, state]),
+      [['2', 'REDRIVEN']],
+    );
+    const [given, ...others] = await items('?discarded=true');
+    assert.deepEqual([given?.['id'], given?.['state'], others], ['1', 'DISCARDED', []]);
+    const { at, ...who } = given?.['discarded'] as Record<string, unknown>;
+    assert.deepEqual(who, { by: decodeJwt(api.tokens.admin).sub, reason: 'the product was never sold' });
+    assert.match(String(at), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+
+    assertProblem(await discard('1'), 409, 'ALREADY_DISCARDED');
+    assertProblem(await redrive('1'), 409, 'ALREADY_DISCARDED');
+    assertProblem(await discard('2'), 409, 'ALREADY_REDRIVEN');
+  });
+
+  it('gives nothing up without a reason that a person can read', async () => {
+    await fileOne(api, 'a', 1);
+    const bodies = [
+      {},
+      { reason: '' },
+      { reason: ' ' },
+      { reason: 'x'.repeat(401) },
+      { reason: '\u0000' },
+      { reason: 7 },
+    ];
+    for (const body of [...bodies, { reason: 'no use', by: 'somebody else' }]) {
+      assertProblem(await discard('1', body), 422, 'INVALID_REQUEST');
+    }
+    assert.deepEqual(
+      (await items()).map(({ state }) => state),
+      ['FAILED'],
+    );
+  });
+
   it('knows no letter of an id that there is not, or that is none', async () => {
     for (const id of ['4711', '9223372036854775807', '9223372036854775808', '0', '-1', 'x', '1e3', '%00']) {
-      const res = await redrive(id);
-      assert.ok([400, 404].includes(res.status), `${id}: ${res.text}`);
-      assert.match(String(res.type), /problem\+json/);
+      for (const res of [await redrive(id), await discard(id)]) {
+        assert.ok([400, 404].includes(res.status), `${id}: ${res.text}`);
+        assert.match(String(res.type), /problem\+json/);
+      }
     }
     assertProblem(await redrive('4711'), 404, 'NOT_FOUND');
+    assertProblem(await discard('4711'), 404, 'NOT_FOUND');
   });
 
   it('refuses a query that cannot be meant, and other methods', async () => {
-    for (const search of ['?limit=0', '?limit=101', '?cursor=x', '?group=', '?grup=views', '?limit=1&limit=2']) {
+    for (const search of [
+      '?group=%00',
+      '?limit=0',
+      '?limit=101',
+      '?cursor=x',
+      '?group=',
+      '?grup=views',
+      '?discarded=1',
+      '?limit=1&limit=2',
+    ]) {
       assertProblem(await list(search), 422, 'INVALID_REQUEST');
     }
     const { admin } = api.tokens;
     assertProblem(await api.http.delete(ROUTE).set(as(admin)), 405, 'METHOD_NOT_ALLOWED');
     assertProblem(await api.http.get(`${ROUTE}/1/redrive`).set(as(admin)), 405, 'METHOD_NOT_ALLOWED');
+    assertProblem(await api.http.get(`${ROUTE}/1/discard`).set(as(admin)), 405, 'METHOD_NOT_ALLOWED');
   });
 
   it('is for administrators alone', async () => {
@@ -115,6 +172,9 @@ describe('dead letters over HTTP', function () {
     assertProblem(await api.http.get(ROUTE), 401, 'UNAUTHENTICATED');
     assertProblem(await api.http.get(ROUTE).set(as(customer)), 403, 'FORBIDDEN');
     assertProblem(await api.http.post(`${ROUTE}/1/redrive`).set(as(customer)), 403, 'FORBIDDEN');
+    const asked = api.http.post(`${ROUTE}/1/discard`).set(as(customer)).send({ reason: 'mine' });
+    assertProblem(await asked, 403, 'FORBIDDEN');
+    assertProblem(await api.http.post(`${ROUTE}/1/discard`).send({ reason: 'mine' }), 401, 'UNAUTHENTICATED');
     assert.deepEqual(
       (await items()).map(({ state }) => state),
       ['FAILED'],
@@ -123,7 +183,12 @@ describe('dead letters over HTTP', function () {
 
   it('says when its database is away, while the rest of the API serves and is ready', async () => {
     const admin = as(away.tokens.admin);
-    for (const res of [await away.http.get(ROUTE).set(admin), await away.http.post(`${ROUTE}/1/redrive`).set(admin)]) {
+    const asked = [
+      away.http.get(ROUTE).set(admin),
+      away.http.post(`${ROUTE}/1/redrive`).set(admin),
+      away.http.post(`${ROUTE}/1/discard`).set(admin).send({ reason: 'no use' }),
+    ];
+    for (const res of await Promise.all(asked)) {
       assertProblem(res, 503, 'TEMPORARILY_UNAVAILABLE');
       assert.equal(res.headers['retry-after'], '5');
     }

@@ -117,6 +117,49 @@ describe('npm run events:dead-letters', function () {
     }
   });
 
+  it('gives one up with a reason, shows it as such from then on, and counts it no more', async () => {
+    const bus = openEmbeddedBus({ url: databases.urls.bus, poolSize: 3, log: pino({ level: 'silent' }) });
+    try {
+      const handled: number[] = [];
+      const handle = (batch: readonly StoredEvent[]): Promise<void> => {
+        if (batch.some((one) => one.aggregateVersion === 1)) return Promise.reject(new Error('no'));
+        handled.push(...batch.map((one) => one.aggregateVersion));
+        return Promise.resolve();
+      };
+      const group = ['--group', 'stock'];
+      await bus.subscribe('stock', handle, { attempts: 1, from: 'latest', onError: () => undefined });
+      await bus.publish([event('p', 1), event('p', 2), event('p', 3)]);
+      await eventually('all are filed', async () => ((await listed(...group)).length === 3 ? true : undefined));
+      const [first, second] = await listed(...group);
+      const id = first?.id ?? '';
+
+      const early = await command(['discard', second?.id ?? '', '--reason', 'no use']);
+      assert.deepEqual([early.code, early.stdout.includes('only one that FAILED can be given up')], [1, true]);
+      const given = await command(['discard', id, '--reason', 'its order was a test', '--by', 'mina']);
+      assert.equal(given.code, 0, given.stderr);
+      const told = `${id}: given up for stock, with all repeats of it; of order/p 2 behind it go to stock again\n`;
+      assert.equal(given.stdout, told);
+      await eventually('the others are handled', () => Promise.resolve(handled.length === 2 ? true : undefined));
+      assert.deepEqual(handled, [2, 3]);
+      await eventually('none is left', async () => ((await listed(...group)).length === 0 ? true : undefined));
+      assert.equal((await command(group)).code, 0);
+
+      const record = await command(['list', '--discarded', ...group]);
+      assert.equal(record.code, 0);
+      assert.match(
+        record.stdout,
+        new RegExp(`^${id} +stock +order/p +1 +OrderPaid +\\S+Z +mina +its order was a test +no$`, 'm'),
+      );
+      assert.deepEqual((await listed('--discarded', ...group))[0]?.discarded?.by, 'mina');
+      const again = await command(['discard', id, '--reason', 'again']);
+      assert.deepEqual([again.code, again.stdout], [1, `${id}: it was given up before\n`]);
+      const redriven = await command(['redrive', id]);
+      assert.deepEqual([redriven.code, redriven.stdout], [1, `${id}: it was given up, for good\n`]);
+    } finally {
+      await bus.close();
+    }
+  });
+
   it('ends with 2 and a line when it cannot look, and for a command that cannot be meant', async () => {
     const away = await command([], { BUS_DATABASE_URL: 'postgresql://a:b@127.0.0.1:9/none' });
     assert.deepEqual([away.code, away.stdout], [2, '']);
@@ -129,6 +172,11 @@ describe('npm run events:dead-letters', function () {
       ['redrive', '1', '--all'],
       ['redrive', '-1'],
       ['redrive', '9223372036854775808'],
+      ['discard', '1'],
+      ['discard', '--reason', 'no use'],
+      ['discard', '1', '--reason', ' '],
+      ['discard', '1', '--reason', 'no\u001b[31m'],
+      ['discard', '1', '--reason', 'x'.repeat(401)],
     ]) {
       assert.equal((await command(args)).code, 2, args.join(' '));
     }

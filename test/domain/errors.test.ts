@@ -4,6 +4,7 @@ import { CheckoutError, ERROR_CODES, httpStatusOf, isErrorCode, isRefusal } from
 
 /** Callers and recorded answers know these: a code may be added, never renamed, and its status stays. */
 const RELEASED = {
+  ALREADY_DISCARDED: 409,
   ALREADY_REDRIVEN: 409,
   AMOUNT_OUT_OF_RANGE: 422,
   CHECKOUT_ABANDONED: 409,
@@ -21,6 +22,7 @@ const RELEASED = {
   MIXED_CURRENCY: 422,
   NOT_CANCELLABLE: 409,
   NOT_FOUND: 404,
+  NOT_TRIED: 409,
   NOTHING_PARKED: 409,
   ORDER_NOT_REFUNDABLE: 409,
   OUT_OF_STOCK: 409,

@@ -200,7 +200,7 @@ const untilLetters = (run: BusRun, name: string, count: number): Promise<true> =
     (await run.letters(run.group(), name)).length === count ? true : undefined,
   );
 
-async function lettersOf(run: BusRun, name: string): Promise<Omit<Letter, 'id'>[]> {
+async function lettersOf(run: BusRun, name: string): Promise<Omit<Letter, 'id' | 'discarded'>[]> {
   const letters = await run.letters(run.group(), name);
   return letters.map(({ version, attempts, error, redriven }) => ({ version, attempts, error, redriven }));
 }

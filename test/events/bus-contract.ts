@@ -1,6 +1,7 @@
 import { type BusFixture, BusRun, type Contract, type OpenFixture, Received } from '../support/bus.ts';
 import { sharesItsEvents } from './bus-contract-consumers.ts';
 import { delivers } from './bus-contract-delivery.ts';
+import { givesUp } from './bus-contract-discard.ts';
 import { setsFailuresAside } from './bus-contract-failures.ts';
 
 /** A broker may have to be fetched first. */
@@ -27,6 +28,7 @@ export function busContract(name: string, open: OpenFixture): void {
     };
     delivers(contract);
     setsFailuresAside(contract);
+    givesUp(contract);
     sharesItsEvents(contract);
   });
 }

@@ -27,7 +27,14 @@ export type BusFixture = Readonly<{
 /** Called from a `before` hook. */
 export type OpenFixture = (context: Context) => Promise<BusFixture>;
 
-export type Letter = Readonly<{ id: string; version: number; attempts: number; error: string; redriven: boolean }>;
+export type Letter = Readonly<{
+  id: string;
+  version: number;
+  attempts: number;
+  error: string;
+  redriven: boolean;
+  discarded: boolean;
+}>;
 
 /** Names, events and clients of one test: other tests' events may be on the same bus. Close it afterwards. */
 export class BusRun {
@@ -70,7 +77,7 @@ export class BusRun {
     query<Letter>(
       this.#fixture.databases.adminUrl('bus'),
       `select id::text, (event ->> 'aggregateVersion')::int as version, attempts, error,
-         redriven_at is not null as redriven
+         redriven_at is not null as redriven, discarded_at is not null as discarded
        from dead_letters where group_name = $1 and subject = $2 order by id`,
       [group, this.subject(name)],
     );

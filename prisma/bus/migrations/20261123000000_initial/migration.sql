@@ -118,10 +118,19 @@ create table dead_letters (
   attempts integer not null check (attempts >= 0),
   failed_at timestamptz not null default now(),
   redriven_at timestamptz,
-  constraint uk_dead_letters_place unique (group_name, place)
+  -- Given up: it stays as a record of who decided so, when and why, and no consumer of the group is given it again.
+  discarded_at timestamptz,
+  discarded_by varchar(255),
+  discard_reason varchar(400),
+  constraint uk_dead_letters_place unique (group_name, place),
+  constraint chk_dead_letters_discarded check (
+    num_nonnulls(discarded_at, discarded_by, discard_reason) in (0, 3)
+    and (discarded_at is null or redriven_at is null)
+  )
 );
 create index ix_dead_letters_subject on dead_letters (group_name, subject, id);
 create index ix_dead_letters_redriven on dead_letters (group_name, id) where redriven_at is not null;
+create index ix_dead_letters_discarded on dead_letters (group_name, subject) where discarded_at is not null;
 
 -- Letters of a group are handled by one consumer at a time, whatever the driver gives the others to do.
 create table redrive_leases (
