@@ -3,6 +3,7 @@ import type { KafkaSettings } from '../../infra/kafka-settings.ts';
 import type { Logger } from '../../infra/log.ts';
 import type { EventBus, GroupLag, SubscribeOptions, Subscription } from './bus.ts';
 import { mustBeKafka } from './carrier.ts';
+import { ensureGroup } from './embedded-tables.ts';
 import { briefly, type KafkaConnection, openReader, SESSION_TIMEOUT_MS } from './kafka-connection.ts';
 import { openPublisher } from './kafka-publisher.ts';
 import { subscribeKafka } from './kafka-subscription.ts';
@@ -52,6 +53,12 @@ export function openKafkaBus(options: KafkaBusOptions): EventBus {
       subscription.ended
         .catch((error: unknown) => log.error({ err: error, group }, 'a subscription has ended by itself'))
         .finally(() => subscriptions.delete(subscription));
+      try {
+        await ensureGroup(bus, group, 'latest'); // of the log: it has nothing for a group that begins on Kafka
+      } catch (error) {
+        await subscription.stop();
+        throw error;
+      }
       return subscription;
     },
     lag: (group) => lagOf(options, topics, group),
@@ -65,7 +72,8 @@ export function openKafkaBus(options: KafkaBusOptions): EventBus {
 
 /**
  * A group that read the embedded log is not new: since the switch it waits for the first event, whatever a new one would
- * begin at.
+ * begin at. Nor is one that Kafka has forgotten, because nobody ran it for some days: to begin at the latest event would be
+ * to lose those from before without a word.
  */
 async function beginOf(bus: Databases['bus'], group: string, { from }: SubscribeOptions) {
   const before = await bus.groupOffset.findUnique({ where: { groupName: group } });

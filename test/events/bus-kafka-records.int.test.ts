@@ -190,6 +190,36 @@ describe('the bus on Kafka', () => {
     }
   });
 
+  it('hands a group that it has forgotten, because it was away for too long, nothing too little', async () => {
+    const bus = openKafkaBus(options);
+    const topics = openTopics(options, options);
+    const admin = openAdmin(options);
+    const seen: number[] = [];
+    const subscribe = () =>
+      bus.subscribe(
+        'latest',
+        (batch) => Promise.resolve(void seen.push(...batch.map(({ aggregateVersion }) => aggregateVersion))),
+        { from: 'latest' },
+      );
+    try {
+      await bus.publish([event('a', 1)]);
+      const first = await subscribe();
+      await bus.publish([event('a', 2)]);
+      await eventually('it is handled', () => Promise.resolve(seen.includes(2) || undefined));
+      await first.stop();
+      assert.deepEqual(seen, [2]);
+      await bus.publish([event('a', 3)]);
+      await admin.deleteGroups({ groups: [topics.groupId('latest')] }); // as after `offsets.retention.minutes`
+
+      await subscribe();
+      await eventually('what came meanwhile is handled', () => Promise.resolve(seen.includes(3) || undefined));
+      assert.deepEqual(firstOnly(seen.slice(1)), upTo(3));
+    } finally {
+      await admin.close();
+      await bus.close();
+    }
+  });
+
   it('ends a subscription loudly when Kafka has thrown away what comes next', async () => {
     const bus = openKafkaBus({ ...options, partitions: 1 });
     const topics = openTopics(options, { ...options, partitions: 1 });
