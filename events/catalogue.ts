@@ -96,6 +96,8 @@ const product = z.strictObject({
   categoryId: id,
   categoryName: z.string(),
   categorySlug: z.string(),
+  /** Of the category above, whose page lists the product too; null where there is none. Older events do not tell it. */
+  parentCategorySlug: z.string().nullable().optional(),
   status: z.string(),
   currency,
   basePriceMinor: minor,

@@ -12,15 +12,22 @@ export type Product = ProductData & Readonly<{ version: number }>;
 export type Variant = ProductData['variants'][number];
 
 /** What a product has besides its variants, its category's names, and what the database gives it. */
-export type ProductRow = Omit<Product, 'productId' | 'variants' | 'categoryName' | 'categorySlug' | 'version'>;
+export type ProductRow = Omit<Product, 'productId' | 'variants' | keyof Omit<Category, 'categoryId'> | 'version'>;
 export type NewVariantRow = Omit<Variant, 'variantId'>;
 
-export type Category = Readonly<{ categoryId: string; categoryName: string; categorySlug: string }>;
+export type Category = Readonly<{
+  categoryId: string;
+  categoryName: string;
+  categorySlug: string;
+  parentCategorySlug: string | null;
+}>;
 
 /** @throws CheckoutError UNKNOWN_CATEGORY */
 export async function findCategory(tx: SqlTransaction, slug: string): Promise<Category> {
   const [row] = await tx.$queryRaw<Category[]>`
-    select id::text as "categoryId", name as "categoryName", slug as "categorySlug" from categories where slug = ${slug}`;
+    select c.id::text as "categoryId", c.name as "categoryName", c.slug as "categorySlug", up.slug as "parentCategorySlug"
+    from categories c left join categories up on up.id = c.parent_id
+    where c.slug = ${slug}`;
   if (row === undefined) throw new CheckoutError('UNKNOWN_CATEGORY', `there is no category ${slug}`);
   return row;
 }
@@ -64,9 +71,9 @@ type VariantRow = Omit<Variant, 'priceMinor'> & Readonly<{ priceMinor: bigint | 
 export async function lockProduct(tx: SqlTransaction, productId: string): Promise<Product> {
   const [row] = await tx.$queryRaw<LockedProduct[]>`
     select p.id::text as "productId", p.sku, p.name, p.slug, p.description, p.brand, p.category_id::text as "categoryId",
-      c.name as "categoryName", c.slug as "categorySlug", p.status, p.currency::text, p.base_price as "basePriceMinor",
-      p.sale_price as "salePriceMinor", p.primary_image_url as "primaryImageUrl", p.version
-    from products p join categories c on c.id = p.category_id
+      c.name as "categoryName", c.slug as "categorySlug", up.slug as "parentCategorySlug", p.status,
+      p.currency::text, p.base_price as "basePriceMinor", p.sale_price as "salePriceMinor", p.primary_image_url as "primaryImageUrl", p.version
+    from products p join categories c on c.id = p.category_id left join categories up on up.id = c.parent_id
     where p.id = ${productId}::bigint for update of p`;
   if (row === undefined) throw new CheckoutError('NOT_FOUND', 'there is no such product');
   const variants = await tx.$queryRaw<VariantRow[]>`

@@ -126,10 +126,10 @@ const stockOfVariants = (made: readonly table.Variant[], asked: readonly NewVari
 
 function dataOf(product: table.Product): EventData<'ProductCreated'> {
   const { productId, sku, name, slug, description, brand, categoryId, categoryName, categorySlug } = product;
-  const { status, currency, basePriceMinor, salePriceMinor, primaryImageUrl, variants } = product;
+  const { parentCategorySlug, status, currency, basePriceMinor, salePriceMinor, primaryImageUrl, variants } = product;
   return {
     ...{ productId, sku, name, slug, description, brand, categoryId, categoryName, categorySlug },
-    ...{ status, currency, basePriceMinor, salePriceMinor, primaryImageUrl, variants },
+    ...{ parentCategorySlug, status, currency, basePriceMinor, salePriceMinor, primaryImageUrl, variants },
   };
 }
 

@@ -2,7 +2,7 @@ import { adjustmentIdFor, stockAggregateId } from '../../events/ids.ts';
 import { type ShopEvent, shopEvent } from '../../events/outbox.ts';
 import { type PersonalCipher, PLAIN, sealed } from '../../events/personal-fields.ts';
 import type { ProductSeed, StockSeed, UserSeed } from './catalogue.ts';
-import { CATEGORIES } from './words.ts';
+import { CATEGORIES, type CategorySeed } from './words.ts';
 
 /** What all seeded facts have in common, and why the first stock is there. */
 const CAUSE = 'seed';
@@ -23,7 +23,7 @@ export const userEvents = (users: readonly UserSeed[], cipher: PersonalCipher = 
   );
 
 export function productEvents(products: readonly ProductSeed[]): ShopEvent[] {
-  const categories = new Map(CATEGORIES.map((category) => [category.id, category]));
+  const categories = new Map<number | null, CategorySeed>(CATEGORIES.map((category) => [category.id, category]));
   return products.map((product) =>
     shopEvent('ProductCreated', String(product.id), 1, CAUSE, {
       productId: String(product.id),
@@ -35,6 +35,7 @@ export function productEvents(products: readonly ProductSeed[]): ShopEvent[] {
       categoryId: String(product.categoryId),
       categoryName: categories.get(product.categoryId)?.name ?? '',
       categorySlug: categories.get(product.categoryId)?.slug ?? '',
+      parentCategorySlug: categories.get(categories.get(product.categoryId)?.parentId ?? null)?.slug ?? null,
       status: product.status,
       currency: product.currency,
       basePriceMinor: product.basePrice,

@@ -98,8 +98,8 @@ describe('products over HTTP, for administrators', function () {
     assert.match(String(categoryId), /^\d+$/);
     const same = without(fields, 'category', 'basePrice', 'salePrice');
     assert.deepEqual(data, {
-      ...{ ...same, productId, categoryName, categorySlug: 'kitchen', status: 'ACTIVE', currency: 'KRW' },
-      ...{ basePriceMinor: 39_000, salePriceMinor: 35_000, primaryImageUrl: null, variants: [] },
+      ...{ ...same, productId, categoryName, categorySlug: 'kitchen', parentCategorySlug: null, status: 'ACTIVE' },
+      ...{ currency: 'KRW', basePriceMinor: 39_000, salePriceMinor: 35_000, primaryImageUrl: null, variants: [] },
     });
     const stock = await events('inventory', `${productId}-0-MAIN`);
     assert.deepEqual(

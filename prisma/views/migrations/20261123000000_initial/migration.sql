@@ -16,6 +16,9 @@ revoke all on schema public from public;
 grant usage on schema public to commerce_views;
 alter default privileges in schema public grant select, insert, update, delete on tables to commerce_views;
 
+-- Searching for a part of a word by an index. Part of every PostgreSQL, and `trusted`: the database's owner may make it.
+create extension if not exists pg_trgm;
+
 -- Views are built from events alone and can be rebuilt. A row may start as a stub, made by whichever event comes first,
 -- so what another aggregate fills is nullable; every source aggregate of a row has its own version, 0 before its first
 -- event. Writes are upserts of facts, never increments. No foreign keys: events of different aggregates have no order.
@@ -66,6 +69,9 @@ create table mv_products (
   brand varchar(100),
   category_id bigint,
   category_name varchar(100),
+  category_slug varchar(120),
+  -- Of the category above, whose page lists this product too.
+  parent_category_slug varchar(120),
   currency char(3),
   base_price bigint,
   sale_price bigint,
@@ -76,9 +82,16 @@ create table mv_products (
   stock_status varchar(20) not null default 'OUT_OF_STOCK'
     check (stock_status in ('OUT_OF_STOCK', 'LOW_STOCK', 'IN_STOCK')),
   purchase_count bigint not null default 0,
+  -- What a search looks at. The blank in front makes its first word begin like any other.
+  search_text text generated always as (
+    lower(' ' || coalesce(name, '') || ' ' || coalesce(sku, '') || ' ' || coalesce(brand, ''))
+  ) stored,
   synced_at timestamptz not null default now()
 );
-create index ix_mv_products_category on mv_products (category_id, product_id);
+-- Shoppers see active products alone.
+create index ix_mv_products_category on mv_products (category_slug, product_id) where status = 'ACTIVE';
+create index ix_mv_products_parent_category on mv_products (parent_category_slug, product_id) where status = 'ACTIVE';
+create index ix_mv_products_search on mv_products using gin (search_text gin_trgm_ops) where status = 'ACTIVE';
 create index ix_mv_products_status on mv_products (status, product_id);
 
 -- One row per stock aggregate: a product has several, so their versions cannot live in its row.
@@ -94,6 +107,25 @@ create table mv_product_stock (
   synced_at timestamptz not null default now()
 );
 create index ix_mv_product_stock_product on mv_product_stock (product_id);
+
+-- Tells caches, at commit, which product looks different now: its id, with a `*` behind it when it is more than stock, so
+-- that it may belong into other lists than before.
+create function tell_product_changed() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  more_than_stock boolean := false;
+begin
+  if tg_table_name = 'mv_products' then
+    more_than_stock := tg_op = 'INSERT' or new.product_version <> old.product_version;
+  end if;
+  perform pg_notify('products_changed', new.product_id || case when more_than_stock then '*' else '' end);
+  return null;
+end
+$$;
+create trigger tell_change after insert or update on mv_products
+  for each row execute function tell_product_changed();
+create trigger tell_change after insert or update on mv_product_stock
+  for each row execute function tell_product_changed();
 
 -- What one paid order contributes to a product's purchase count.
 create table mv_product_purchases (
@@ -126,6 +158,7 @@ create table mv_orders (
 create unique index uk_mv_orders_number on mv_orders (order_number) where order_number is not null;
 create index ix_mv_orders_user on mv_orders (user_id, order_date desc, order_id);
 create index ix_mv_orders_status on mv_orders (status, order_date desc, order_id);
+create index ix_mv_orders_date on mv_orders (order_date desc, order_id);
 
 create table mv_payments (
   payment_id uuid primary key,
@@ -293,17 +326,29 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp set lock
 declare
   name text;
   inbox text := 'projection_inbox_' || view_name;
+  triggers text[];
+  definition text;
 begin
   foreach name in array public.view_tables(view_name) loop
     if name = inbox then
       execute format('alter table public.projection_inbox detach partition public.%I', name);
     end if;
+    -- A twin has no triggers, so that nobody is told of what is not live yet.
+    triggers := array(
+      select pg_get_triggerdef(oid) from pg_trigger where tgrelid = format('public.%I', name)::regclass and not tgisinternal
+    );
     execute format('drop table public.%I', name);
     execute format('alter table shadow.%I set schema public', name);
+    foreach definition in array triggers loop
+      execute definition;
+    end loop;
     if name = inbox then
       execute format('alter table public.projection_inbox attach partition public.%I for values in (%L)', name, view_name);
     end if;
   end loop;
+  if view_name = 'products' then
+    perform pg_notify('products_changed', '*');
+  end if;
 end
 $$;
 revoke all on function open_shadow(text), drop_shadow(text), swap_shadow(text) from public;
