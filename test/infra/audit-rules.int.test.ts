@@ -2,14 +2,18 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 
 import { paymentIdFor, settlementIdFor } from '../../events/ids.ts';
-import type { Audited } from '../../infra/audit/audit.ts';
+import { audit, type Audited } from '../../infra/audit/audit.ts';
+import type { GatewayLedger, LedgerQuery } from '../../infra/payment-gateway/ledger.ts';
+import { simulatedLedger } from '../../infra/payment-gateway/simulated-ledger.ts';
 import { type AuditedShop, openAuditedShop } from '../support/audited-shop.ts';
+import { WITHOUT_RELAYS } from '../support/commands.ts';
 import { MADE, PLANTED, type Planted } from '../support/planted-findings.ts';
 
 describe('each rule of the audit', function () {
   this.timeout(60_000);
   let shop: AuditedShop;
   let audited: Audited;
+  const asked: LedgerQuery[] = [];
   const idsOf = new Map<Planted, Readonly<Record<string, string>>>();
 
   /** All of it is planted in one shop and looked at once: each finding tells which order it is about. */
@@ -27,7 +31,9 @@ describe('each rule of the audit', function () {
     for (const planted of PLANTED) {
       for (const [database, sql] of planted.damage) await shop.damage(database, filled(planted, sql));
     }
-    audited = await shop.audit();
+    const ledger = heard(simulatedLedger({ url: shop.gatewayUrl, timeoutMs: 5_000 }), asked);
+    const { urls, workflows } = shop;
+    audited = await audit({ urls, ledger, workflows }, { only: WITHOUT_RELAYS, recheckAfterMs: 50 });
   });
   after(() => shop.close());
 
@@ -61,4 +67,28 @@ describe('each rule of the audit', function () {
     assert.deepEqual(rest, []);
     assert.deepEqual([audited.inProgress, audited.unknown, audited.overfull], [[], [], []]);
   });
+
+  it('reads the books once, and then of the charges that it looks at again alone', async () => {
+    const [all, again, ...more] = asked;
+    assert.deepEqual([all?.providerIds, all?.orderIds, again?.orderIds, more], [undefined, undefined, undefined, []]);
+    const suspects = audited.findings.flatMap(({ invariant, orderId }) =>
+      invariant === 4 || invariant === 5 ? orderId : [],
+    );
+    const charges = await shop.ask(
+      'payment',
+      `select provider_payment_id as id from payments where order_id = any($1::uuid[]) and provider_payment_id is not null`,
+      [[...new Set(suspects)]],
+    );
+    assert.deepEqual(again?.providerIds?.toSorted(), ['ch_kept', ...charges.map(({ id }) => String(id))].toSorted());
+    assert.ok(charges.length < PLANTED.length / 2, `${charges.length} charges are most of the books`);
+  });
+});
+
+/** The same books; what is asked of them is remembered. */
+const heard = (ledger: GatewayLedger, asked: LedgerQuery[]): GatewayLedger => ({
+  provider: ledger.provider,
+  charges: (query) => {
+    asked.push(query);
+    return ledger.charges(query);
+  },
 });
