@@ -94,7 +94,10 @@ export async function clearLetter({ bus }: Pick<Databases, 'bus'>, group: string
   });
 }
 
-/** A redrive that failed again: the letter stays, and nothing of its subject waits for the consumer any more. */
+/**
+ * A redrive that failed again: the letter stays, and nothing of its subject waits for the consumer any more. Does nothing
+ * where another consumer, or an operator, has done with the letter meanwhile: what is behind it is theirs.
+ */
 export async function failLetterAgain(
   { bus }: Pick<Databases, 'bus'>,
   group: string,
@@ -103,10 +106,11 @@ export async function failLetterAgain(
 ): Promise<void> {
   await bus.$transaction(async (tx) => {
     await lockSubject(tx, group, letter.subject);
-    await tx.$executeRaw`
+    const failed = await tx.$executeRaw`
       update dead_letters
       set error = ${reasonColumn(reason)}, attempts = attempts + ${attempts}, failed_at = now()
-      where id = ${letter.id}`;
+      where id = ${letter.id} and redriven_at is not null`;
+    if (failed === 0) return;
     await tx.$executeRaw`
       update dead_letters set redriven_at = null
       where group_name = ${group} and subject = ${letter.subject} and redriven_at is not null`;

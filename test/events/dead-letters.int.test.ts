@@ -135,6 +135,23 @@ describe('dead letters', () => {
     assert.equal(await nextRedriven(deps, GROUP), undefined);
   });
 
+  it('are not taken from the consumer that goes on with them by one that was too slow and failed', async () => {
+    await fileLetter(deps, GROUP, deliveryOf('a', 1), FAILED);
+    await fileBehind(deps, GROUP, 'order/a', [deliveryOf('a', 2), deliveryOf('a', 3)]);
+    await redriveAll();
+    const letter = await nextRedriven(deps, GROUP);
+    assert.ok(letter);
+    await clearLetter(deps, GROUP, letter); // by another consumer, which has taken over
+    await failLetterAgain(deps, GROUP, letter, { reason: 'too late', attempts: 3 });
+    assert.deepEqual(
+      (await list()).map(({ aggregateVersion, state }) => [aggregateVersion, state]),
+      [
+        [2, 'REDRIVEN'],
+        [3, 'REDRIVEN'],
+      ],
+    );
+  });
+
   it('leave no event behind that comes while the last letter of its subject is cleared', async () => {
     for (const clearedFirst of [true, false]) {
       await fileLetter(deps, GROUP, deliveryOf('a', 1), FAILED);
