@@ -180,6 +180,15 @@ export async function openAuditedShop() {
       await returns.restock({ refundId, orderId, lines: lines.filter(({ restock }) => restock) });
       return refund;
     },
+    /** A refund that the gateway refused for good, to its end. */
+    async refundFailed(input: CheckoutInput, asked: AskedRefund): Promise<BegunRefund> {
+      const refund = await shop.begun(input, asked);
+      const { refundId, orderId, amount, reason, by } = refund;
+      const failureCode = 'refund_refused';
+      await orderMoney.recordRefundFailure({ orderId, refundId, amount, reason, by, failureCode });
+      await refunds.finishRefund({ refundId, status: 'FAILED', failureCode });
+      return refund;
+    },
 
     /** A workflow of that id that runs until it is ended: no worker serves it. */
     async openWorkflow(workflowId: string): Promise<() => Promise<unknown>> {
