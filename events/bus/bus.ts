@@ -11,6 +11,14 @@ export class UnreadableEvent extends Error {
   override readonly name: string = 'UnreadableEvent';
 }
 
+/**
+ * Told of a handler that has not ended yet. Nobody can take its events from it: whether they had their effect only it
+ * knows. Its group waits, and needs a person when this comes again and again.
+ */
+export class SlowHandler extends Error {
+  override readonly name = 'SlowHandler';
+}
+
 export type SubscribeOptions = Readonly<{
   /** Most events in one batch. */
   batchSize?: number;
@@ -18,6 +26,8 @@ export type SubscribeOptions = Readonly<{
   attempts?: number;
   /** Where a group that is new begins; the default is the first event that is still there. */
   from?: 'earliest' | 'latest';
+  /** A handler that takes longer is told of by `onError`, and again each time, milliseconds. It is not cut short. */
+  slowMs?: number;
   /** Told what went wrong and is tried again; nothing is lost. */
   onError?: (error: unknown) => void;
 }>;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { isDatabaseAway } from '../../infra/database-outage.ts';
 import type { Databases } from '../../infra/databases.ts';
-import { type HandleEvents, type SubscribeOptions, UnreadableEvent } from './bus.ts';
+import { type HandleEvents, SlowHandler, type SubscribeOptions, UnreadableEvent } from './bus.ts';
 import type { Delivery, Failure } from './dead-letters.ts';
 import * as letters from './dead-letters.ts';
 import { withoutDiscarded } from './discard.ts';
@@ -16,7 +16,8 @@ export type ConsumerDeps = Readonly<{
   /** Aborted by `stop`: pauses end, what is in the handler's hands does not. */
   stopping: AbortSignal;
 }> &
-  Required<Pick<SubscribeOptions, 'attempts' | 'onError'>>;
+  Required<Pick<SubscribeOptions, 'attempts' | 'onError'>> &
+  Pick<SubscribeOptions, 'slowMs'>;
 
 /** The half of a subscription that no driver has of its own: what becomes of events that cannot be handled. */
 export type Consumer = Readonly<{
@@ -45,13 +46,33 @@ const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
 /** A consumer that died while it handled letters holds up the others for so long. Milliseconds. */
 const REDRIVE_LEASE_MS = 15_000;
+/** Beyond every time limit of a database that answers. Milliseconds. */
+const SLOW_MS = 60_000;
 /** Letters handled in one go: fresh events wait meanwhile. */
 const REDRIVEN_AT_ONCE = 100;
 
-export const openConsumer = (deps: ConsumerDeps): Consumer => ({
-  consume: (deliveries) => consume(deps, deliveries),
-  redrive: () => redrive(deps),
-});
+export function openConsumer(given: ConsumerDeps): Consumer {
+  const deps = { ...given, handle: watched(given) };
+  return { consume: (deliveries) => consume(deps, deliveries), redrive: () => redrive(deps) };
+}
+
+/** A handler that never ends holds up its group, and would do so without a word. */
+function watched({ handle, group, onError, slowMs = SLOW_MS }: ConsumerDeps): HandleEvents {
+  return async (batch) => {
+    const since = performance.now();
+    const [first] = batch;
+    const timer = setInterval(() => {
+      const seconds = ((performance.now() - since) / 1_000).toFixed(1);
+      const which = `${batch.length} events, the first of them ${first?.id}`;
+      onError(new SlowHandler(`the handler of ${group} has not ended after ${seconds} s with ${which}`));
+    }, slowMs);
+    try {
+      await handle(batch);
+    } finally {
+      clearInterval(timer);
+    }
+  };
+}
 
 async function consume(deps: ConsumerDeps, deliveries: readonly Delivery[]): Promise<number> {
   const free = await withoutBlocked(deps, await withoutDiscarded(deps, deps.group, deliveries));

@@ -77,6 +77,7 @@ export function openEmbeddedBus({
           openConsumer({
             ...{ bus, group, handle, onError, stopping: signal, holder: lease.holder },
             attempts: options.attempts ?? ATTEMPTS,
+            ...(options.slowMs !== undefined && { slowMs: options.slowMs }),
           }),
       }).finally(() => alarms.delete(alarm));
       const subscription: Subscription = {

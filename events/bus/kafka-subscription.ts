@@ -43,10 +43,13 @@ const FIRST_JOIN_LIMIT_MS = 30_000;
  */
 export async function subscribeKafka(subscriber: KafkaSubscriber): Promise<Subscription> {
   const { bus, group, handle, options } = subscriber;
-  const { attempts = ATTEMPTS, onError } = options;
+  const { attempts = ATTEMPTS, slowMs, onError } = options;
   const stop = new AbortController();
   const holder = randomUUID();
-  const consumer = openConsumer({ bus, group, holder, handle, stopping: stop.signal, attempts, onError });
+  const consumer = openConsumer({
+    ...{ bus, group, holder, handle, stopping: stop.signal, attempts, onError },
+    ...(slowMs !== undefined && { slowMs }),
+  });
 
   const first = await firstStay(subscriber);
   const ended = run(subscriber, consumer, first, stop.signal);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { HandleEvents } from '../../events/bus/bus.ts';
+import { type HandleEvents, SlowHandler } from '../../events/bus/bus.ts';
 import { redriveLetter } from '../../events/bus/redrive.ts';
 import { EVENT_TYPES, type EventTypeEntry } from '../../events/catalogue.ts';
 import { readEvent } from '../../events/read-event.ts';
@@ -9,6 +9,7 @@ import type { StoredEvent } from '../../events/stored-event.ts';
 import { type BusRun, type Contract, type Letter, Received } from '../support/bus.ts';
 import { firstOnly, upTo } from '../support/events.ts';
 import { eventually } from '../support/eventually.ts';
+import { gate } from '../support/gate.ts';
 
 const quiet = { onError: () => undefined };
 const WAITS = 'waits behind an earlier event of its subject';
@@ -167,6 +168,28 @@ export function setsFailuresAside({ start }: Contract): void {
     await received.until('a', 3);
     assert.deepEqual(firstOnly(received.versions('a')), upTo(3));
     assert.deepEqual(await run.letters(run.group(), 'a'), []);
+  });
+
+  it('tells the subscriber of a handler that does not end, takes nothing from it, and goes on when it does', async () => {
+    const { run, bus, received } = start();
+    const errors: unknown[] = [];
+    const hanging = gate();
+    received.before = () => hanging.passed;
+    const onError = (error: unknown): unknown => errors.push(error);
+    const subscription = await bus.subscribe(run.group(), received.handle, { slowMs: 300, onError });
+    await bus.publish(run.events('a', 1, 2));
+    await eventually('it is told twice', () => Promise.resolve(errors.length >= 2 || undefined));
+    assert.ok(errors[1] instanceof SlowHandler);
+    assert.match(
+      errors[1].message,
+      /^the handler of .+ has not ended after 0\.\d s with [12] events, the first of them /,
+    );
+    hanging.open();
+    await received.until('a', 2);
+    await subscription.stop();
+    assert.deepEqual(received.versions('a'), [1, 2]);
+    assert.deepEqual(await run.letters(run.group(), 'a'), []);
+    assert.ok(errors.every((error) => error instanceof SlowHandler));
   });
 
   it('tells the subscriber each error', async () => {
