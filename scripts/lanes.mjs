@@ -5,25 +5,29 @@ import { availableParallelism } from 'node:os';
  * Suites whose tests mostly wait, for time limits, retries and processes that start: two mocha processes share them.
  * In the others a neighbour would only take the processor away.
  */
-const TWO_LANES = ['int'];
+const TWO_LANES = ['int', 'e2e'];
 
 /** What the reporter writes where a file's report ends; no text has it, and no character of UTF-8 contains it. */
 const END_OF_REPORT = 0x1e;
 
 /**
- * Deals the files of a suite to the mocha processes that run it. Neighbours in the list are of one folder and take
- * about as long, so they are dealt in turn.
+ * How mocha processes share the files of a suite: each goes through its list and claims a file before it runs it, the
+ * first one from the front and the second one from the back, until they meet. So neither waits long for the other, and
+ * files of one folder, which are after the same resource, seldom run side by side.
  *
- * @returns the files of each lane; no lane is empty, but a suite without files has one
+ * @returns the list of each lane
  */
 export function lanesOf(suite, files, cores = availableParallelism()) {
-  const count = TWO_LANES.includes(suite) ? Math.max(1, Math.min(2, cores, files.length)) : 1;
-  return Array.from({ length: count }, (_, lane) => files.filter((_file, index) => index % count === lane));
+  const two = TWO_LANES.includes(suite) && cores > 1 && files.length > 1;
+  return two ? [files, files.toReversed()] : [files];
 }
 
-/** What the lanes counted together. The same problem of two lanes, such as an interruption, is one. */
-export function sumOf(results) {
-  return {
+/**
+ * What the lanes counted together. The same problem of two lanes, such as an interruption, is one, and a file that none
+ * of them ran is another.
+ */
+export function sumOf(results, files) {
+  const sum = {
     passed: results.reduce((sum, { passed }) => sum + passed, 0),
     failed: results.reduce((sum, { failed }) => sum + failed, 0),
     skipped: results.flatMap(({ skipped }) => skipped),
@@ -31,6 +35,10 @@ export function sumOf(results) {
     problems: [...new Set(results.flatMap(({ problems }) => problems))],
     interrupted: results.some(({ interrupted }) => interrupted),
   };
+  // After a lane that did not come to its end it is no news.
+  const lost = sum.problems.length > 0 ? [] : files.filter((file) => !Object.hasOwn(sum.files, file));
+  sum.problems.push(...lost.map((file) => `${file} ran in no process`));
+  return sum;
 }
 
 /**

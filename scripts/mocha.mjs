@@ -17,12 +17,21 @@ export const RESULTS = process.env.TEST_RESULTS_DIR ?? join(ROOT, 'test-results'
 /**
  * Runs one suite, each of its lanes in a mocha process, side by side. What one lane lacks or breaks, the suite does.
  *
- * @param lanes lists of files, as `lanesOf` deals them; the output of a lone one is seen while it runs
+ * @param lanes lists of files, of `lanesOf`; the output of a lone one is seen while it runs
  * @returns what `runMocha` does, for all of it
  */
-export async function runSuite({ lanes, ...rest }) {
-  if (lanes.length === 1) return runMocha({ files: lanes[0], ...rest });
-  return sumOf(await Promise.all(lanes.map((files, lane) => runMocha({ files, lane, ...rest }))));
+export async function runSuite({ suite, lanes, ...rest }) {
+  const [files] = lanes;
+  if (lanes.length === 1) return runMocha({ suite, files, ...rest });
+  const claims = join(RESULTS, `${suite}-${process.pid}-claims`);
+  rmSync(claims, { recursive: true, force: true });
+  mkdirSync(claims, { recursive: true });
+  try {
+    const runs = lanes.map((some, number) => runMocha({ suite, files: some, lane: { number, claims }, ...rest }));
+    return sumOf(await Promise.all(runs), files);
+  } finally {
+    rmSync(claims, { recursive: true });
+  }
 }
 
 /**
@@ -31,7 +40,8 @@ export async function runSuite({ lanes, ...rest }) {
  * mocha's `--exit` is not used: it would hide a connection or worker that nobody closes. A process that does not end
  * by itself after its last test is killed and counts as a failure; the reporter names what was left open.
  *
- * @param lane number of this process among those that run the suite; its output is then printed a file at a time
+ * @param lane of a process that shares the files with another one: its number, and the folder where each claims the files
+ *   that it runs; its output is printed a file at a time
  * @param limitMs most milliseconds for all of the files
  * @param exitLimitMs how many milliseconds mocha's process may live on after its last test
  * @returns the reporter's totals, with `problems`, what went wrong outside of any test, and `interrupted`
@@ -39,7 +49,7 @@ export async function runSuite({ lanes, ...rest }) {
 export async function runMocha({ suite, files, options, limitMs, lane, exitLimitMs = EXIT_LIMIT_MS }) {
   mkdirSync(RESULTS, { recursive: true });
   // Named after this process, because two runs may share the folder.
-  const name = join(RESULTS, [suite, process.pid, ...(lane === undefined ? [] : [lane])].join('-'));
+  const name = join(RESULTS, [suite, process.pid, ...(lane === undefined ? [] : [lane.number])].join('-'));
   const totalsFile = `${name}.json`;
   const serversFile = `${name}-servers.jsonl`;
   const output = lane === undefined ? undefined : keptOutput(`${name}.log`);
@@ -54,8 +64,8 @@ export async function runMocha({ suite, files, options, limitMs, lane, exitLimit
   ];
   args.push('--timeout', String(TEST_LIMIT_MS), '--require', 'test/support/root-hooks.ts');
   args.push('--reporter', 'test/support/reporter.mjs', '--reporter-option', `totals=${totalsFile}`);
-  if (output !== undefined) args.push('--reporter-option', 'reports=apart');
-  if (output !== undefined && process.stdout.isTTY) args.push('--color');
+  if (lane !== undefined) args.push('--reporter-option', `claims=${lane.claims}`);
+  if (lane !== undefined && process.stdout.isTTY) args.push('--color');
   const child = spawn(process.execPath, [...args, ...options, ...files], {
     cwd: ROOT,
     stdio: output === undefined ? 'inherit' : ['ignore', output.fd, output.fd],

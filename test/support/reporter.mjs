@@ -1,5 +1,5 @@
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname, relative } from 'node:path';
+import { closeSync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 
 import Mocha from 'mocha';
 
@@ -21,16 +21,17 @@ const END_OF_REPORT = '\u001e';
 
 /**
  * mocha's Spec reporter, which also writes what really ran to the file of `--reporter-option totals=<file>`. With
- * `reports=apart` it marks where the report of a test file ends, for a runner that prints those of two processes.
+ * `claims=<folder>` another process has the same files: this one runs those that it claims first, and marks where the
+ * report of each ends, for a runner that prints those of both.
  */
 export default class Reporter extends Mocha.reporters.Spec {
   constructor(runner, options) {
     super(runner, options);
-    const { totals: file, reports } = options.reporterOptions;
+    const { totals: file, claims } = options.reporterOptions;
     const totals = { passed: 0, failed: 0, skipped: [], files: timesOf(runner) };
     const testLimitMs = runner.suite.timeout();
 
-    if (reports === 'apart') markEndsOfReports(runner);
+    if (claims !== undefined) shareFiles(runner, claims);
     // mocha has one limit for tests and hooks. A hook that did not set its own gets the longer one.
     runner.on(EVENT_HOOK_BEGIN, (hook) => {
       if (hook.timeout() === testLimitMs) hook.timeout(HOOK_LIMIT_MS);
@@ -54,21 +55,44 @@ function timesOf(runner) {
   });
   runner.on(EVENT_SUITE_END, ({ parent, file }) => {
     if (!parent?.root) return;
-    const name = relative(process.cwd(), file).replaceAll('\\', '/');
-    files[name] = (files[name] ?? 0) + Date.now() - beganAt;
+    files[nameOf(file)] = (files[nameOf(file)] ?? 0) + Date.now() - beganAt;
   });
   return files;
 }
 
-function markEndsOfReports(runner) {
-  let before;
-  // Prepended: Spec prints the title of a suite when it begins, and that belongs to the next report.
-  runner.prependListener(EVENT_SUITE_BEGIN, ({ parent, file }) => {
-    if (!parent?.root) return;
-    if (before !== undefined && file !== before) process.stdout.write(END_OF_REPORT);
-    before = file;
+/** A suite without tests is passed over, with its hooks: that is what a file becomes which the other process runs. */
+function shareFiles(runner, claims) {
+  const files = new Map();
+  const suites = runner.suite.suites.filter((suite) => suite.total() > 0); // of others no end is told
+  for (const suite of suites) files.set(suite.file, [...(files.get(suite.file) ?? []), suite]);
+  const waiting = [...files];
+  const claimNext = () => {
+    for (;;) {
+      const [file, suites] = waiting.shift() ?? [];
+      if (file === undefined || claim(join(claims, nameOf(file).replaceAll('/', '_')))) return;
+      for (const suite of suites) suite.tests = suite.suites = [];
+    }
+  };
+  claimNext();
+  runner.on(EVENT_SUITE_END, (suite) => {
+    if (suite !== files.get(suite.file)?.at(-1)) return;
+    process.stdout.write(END_OF_REPORT);
+    claimNext();
   });
 }
+
+/** True for the first who asks. */
+function claim(path) {
+  try {
+    closeSync(openSync(path, 'wx'));
+    return true;
+  } catch (error) {
+    if (error.code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+const nameOf = (file) => relative(process.cwd(), file).replaceAll('\\', '/');
 
 /** Set by `skipBecause` on the test, or on the suite when a hook skipped it. Null: skipped without a word. */
 function reasonOf(test) {
