@@ -47,7 +47,7 @@ describe('the API process', function () {
     const url = api.url ?? '';
     const { customer } = await developmentTokens(config);
     const agent = new Agent({ keepAlive: true }); // a shopper who holds the line must not hold up the end
-    const headers = { Authorization: `Bearer ${customer}`, 'Content-Type': 'application/json' };
+    const headers = { Authorization: `Bearer ${customer}`, 'Content-Type': 'application/json', Prefer: 'wait=2' };
     const answer = new Promise<{ status: number | undefined; body: string }>((resolve, reject) => {
       const path = '/v1/checkouts';
       const buy = request(new URL(path, url), {
@@ -57,7 +57,7 @@ describe('the API process', function () {
       });
       buy.on('response', (res) => void text(res).then((body) => resolve({ status: res.statusCode, body })));
       buy.on('error', reject);
-      buy.end(JSON.stringify(cart())); // no worker runs: the answer takes ten seconds
+      buy.end(JSON.stringify(cart())); // no worker runs: the answer takes all of the wait
     });
     await sleep(500);
 
