@@ -82,7 +82,7 @@ async function keepListening(
     try {
       await client.connect();
       client.on('notification', onWake);
-      await client.query(`listen ${client.escapeIdentifier(channel)}`);
+      await Promise.race([client.query(`listen ${client.escapeIdentifier(channel)}`), ended]);
       if (failures > 0) log?.info({ channel }, 'notifications come again');
       failures = 0;
       onWake();
