@@ -1,13 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import { Counter, Gauge, type Registry } from 'prom-client';
 
 import type { RelayMetrics } from '../events/relay.ts';
 import type { OutboxLag } from '../events/relay-tables.ts';
 import type { Logger } from '../infra/log.ts';
-
-/** A database that does not answer must not keep the numbers of the others from whoever asks. Milliseconds. */
-const READ_LIMIT_MS = 2_000;
+import { readInTime } from './read-in-time.ts';
 
 /**
  * The metrics of the relays of one process. How much waits is read from the outboxes whenever somebody asks, so that it
@@ -72,11 +68,4 @@ export function relayMetrics(
     },
     failed: () => failures.inc({ service }),
   });
-}
-
-function readInTime(read: () => Promise<OutboxLag>): Promise<OutboxLag> {
-  const late = sleep(READ_LIMIT_MS, undefined, { ref: false }).then(() => {
-    throw new Error(`no answer within ${READ_LIMIT_MS} ms`);
-  });
-  return Promise.race([read(), late]);
 }

@@ -36,7 +36,7 @@ export function startTasks(system: System, options: Readonly<{ seed: boolean }>)
         return 'checkout, inventory, orders, payments';
       },
     },
-    { title: 'Events', run: async () => `relays of 3 outboxes, ${await startEvents(system)}` },
+    { title: 'Events', run: async () => `3 relays, projection, ${await startEvents(system)}` },
     { title: 'API', run: () => startApi(system) },
   ];
   return [

@@ -114,7 +114,7 @@ describe('docker-compose.yml', () => {
     assert.deepEqual(credentials('gateway'), ['GATEWAY_DATABASE_URL']);
     const shop = ['PLATFORM_DATABASE_URL', 'ORDER_DATABASE_URL', 'PAYMENT_DATABASE_URL'];
     assert.deepEqual(credentials('api'), [...shop, 'BUS_DATABASE_URL']);
-    assert.deepEqual(credentials('events'), [...shop, 'BUS_DATABASE_URL']);
+    assert.deepEqual(credentials('events'), [...shop, 'VIEWS_DATABASE_URL', 'BUS_DATABASE_URL']);
     assert.deepEqual(credentials('workers'), shop);
     assert.deepEqual(credentials('temporal'), []);
   });

@@ -24,6 +24,8 @@ export type TestSystem = Readonly<{
   cliPath: string;
   /** All workers in one process, or only those that are named. */
   startWorkers: (...names: string[]) => Promise<Child>;
+  /** Relays of all outboxes and the projection of all views in one process, or only those parts that are named. */
+  startEvents: (...parts: string[]) => Promise<Child>;
   /** The environment that every process gets; for those that a test starts by itself. */
   env: Readonly<Record<string, string>>;
   /** Another API process on the same databases. */
@@ -62,7 +64,7 @@ export type SystemOptions = Readonly<{
   webhooks?: boolean;
 }>;
 
-/** Workers are not started: see `startWorkers`. The gateway sends its webhooks to the API. */
+/** Neither workers nor relays are started: see `startWorkers` and `startEvents`. The gateway sends its webhooks to the API. */
 export async function startSystem(options: SystemOptions = {}): Promise<TestSystem> {
   const folder = await serverFolder();
   const databases = options.databases ?? (await freshDatabases({ seed: true }));
@@ -145,6 +147,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<TestSyst
     cliPath,
     env,
     startWorkers: (...names) => started('workers/main.ts', env, names),
+    startEvents: (...parts) => started('workers/events-main.ts', { ...env, METRICS_PORT: '0' }, parts),
     startApi: async () => shopClient((await started('api/server.ts', env)).url, tokens),
     tokenOf: (sub) => signToken(readConfig(env), { sub, role: 'customer', expires: '1h' }),
     fault: (script) => control('PUT', script),

@@ -5,7 +5,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { inheritedEnvironment } from '../../infra/config.ts';
 import { type Databases, openOrder, openPlatform } from '../../infra/databases.ts';
 import { type Child, startChild } from '../support/child.ts';
-import { freshDatabases, type TestDatabases } from '../support/databases.ts';
+import { freshDatabases, query, type TestDatabases } from '../support/databases.ts';
 import { append, onEmbeddedBus, stockEvents, stockSubject, unpublished, upTo } from '../support/events.ts';
 import { eventually } from '../support/eventually.ts';
 
@@ -33,7 +33,7 @@ describe('the process `events`', () => {
     children.push(child);
     return child;
   };
-  const urlsOf = (...names: ('platform' | 'order' | 'payment' | 'bus')[]) =>
+  const urlsOf = (...names: ('platform' | 'order' | 'payment' | 'views' | 'bus')[]) =>
     Object.fromEntries(names.map((name) => [`${name.toUpperCase()}_DATABASE_URL`, databases.urls[name]]));
   const get = async (url: string) => {
     const answer = await fetch(url);
@@ -42,8 +42,9 @@ describe('the process `events`', () => {
   const drained = () =>
     eventually('everything is published', async () => ((await unpublished(platform)) === 0 ? true : undefined));
 
-  it('relays the outboxes of all services, tells how much waits, and ends cleanly', async () => {
-    const { url, stop } = await start({ ...urlsOf('platform', 'order', 'payment', 'bus'), METRICS_PORT: '0' });
+  it('relays the outboxes of all services, brings what they say to the views, tells how much waits, and ends cleanly', async () => {
+    const urls = urlsOf('platform', 'order', 'payment', 'views', 'bus');
+    const { url, stop } = await start({ ...urls, METRICS_PORT: '0' });
     await append(platform, ...stockEvents('A', 1, 30));
     await drained();
     assert.deepEqual((await onEmbeddedBus(databases.adminUrl('bus')))[stockSubject('A')], upTo(30));
@@ -55,6 +56,17 @@ describe('the process `events`', () => {
       assert.match(text, new RegExp(`^outbox_unpublished\\{service="${service}"\\} 0$`, 'm'));
       assert.match(text, new RegExp(`^outbox_lag_seconds\\{service="${service}"\\} 0$`, 'm'));
     }
+    const shown = await eventually('all views are up to date', async () => {
+      const metrics = (await get(`${url}/metrics`)).text;
+      return /^projection_lag_seconds\{view="users"\} 0?\.\d+$/m.test(metrics) ? metrics : undefined;
+    });
+    assert.match(shown, /^projection_applied_events_total\{view="products"\} 30$/m);
+    assert.match(shown, /^projection_applied_events_total\{view="sales"\} 0$/m);
+    assert.match(shown, /^projection_batch_seconds_count\{view="products"\} [1-9]/m);
+    assert.match(shown, /^bus_dead_letters\{group="view-products"\} 0$/m);
+    const stock = 'select available_quantity as available, stock_version::int as version from mv_product_stock';
+    assert.deepEqual(await query(databases.adminUrl('views'), stock), [{ available: 1_000, version: 30 }]);
+
     assert.deepEqual(await get(`${url}/healthz`), { status: 200, text: 'ok\n' });
     assert.equal((await get(`${url}/elsewhere`)).status, 404);
     assert.equal(await stop(), 0);
@@ -107,12 +119,24 @@ describe('the process `events`', () => {
     }
   });
 
-  it('says which database it lacks, before it opens anything', async () => {
-    await assert.rejects(start(urlsOf('platform', 'order', 'bus')), /PAYMENT_DATABASE_URL is not set/);
-    await assert.rejects(start(urlsOf('platform', 'order', 'payment')), /BUS_DATABASE_URL is not set/);
+  it('keeps the views up to date with their credentials alone, in a process of its own', async () => {
+    const { stop } = await start(urlsOf('platform', 'bus'), ['platform']);
+    await start(urlsOf('views', 'bus'), ['views']);
+    await append(platform, ...stockEvents('D', 1, 3));
+    await eventually('the view has it', async () => {
+      const sql = `select 1 from mv_product_stock where location_code = 'D' and stock_version = 3`;
+      return (await query(databases.adminUrl('views'), sql)).length === 1 ? true : undefined;
+    });
+    assert.equal(await stop(), 0);
   });
 
-  it('refuses a service that has no outbox, by name', async () => {
-    await assert.rejects(start(urlsOf('platform', 'bus'), ['views']), /no such service: views/);
+  it('says which database it lacks, before it opens anything', async () => {
+    await assert.rejects(start(urlsOf('platform', 'order', 'bus')), /PAYMENT_DATABASE_URL is not set/);
+    await assert.rejects(start(urlsOf('platform', 'order', 'payment', 'bus')), /VIEWS_DATABASE_URL is not set/);
+    await assert.rejects(start(urlsOf('platform', 'order', 'payment', 'views')), /BUS_DATABASE_URL is not set/);
+  });
+
+  it('refuses a part that it does not have, by name', async () => {
+    await assert.rejects(start(urlsOf('platform', 'bus'), ['catalogue']), /no such part: catalogue/);
   });
 });

@@ -12,7 +12,7 @@ const READY_LIMIT_MS = 90_000;
 const CHILD_MARGIN_MS = 12_000;
 /** Path of the API for the simulated gateway's webhooks. */
 const WEBHOOKS = '/v1/payment-webhooks/simulated';
-/** Only the relays write to Kafka. Blank, so that a `.env` cannot bring it back. */
+/** Only the process `events` talks to Kafka. Blank, so that a `.env` cannot bring it back. */
 const NO_KAFKA = { KAFKA_BROKERS: '' } as const;
 /** For processes that never talk to Temporal. */
 const NO_TEMPORAL = { TEMPORAL_API_KEY: '' } as const;
@@ -58,7 +58,7 @@ export async function startWorkers(system: System): Promise<void> {
 }
 
 /**
- * Starts the relays of all outboxes in one process.
+ * Starts the relays of all outboxes and the projection of all views in one process.
  *
  * @returns where their metrics are
  */
@@ -70,7 +70,7 @@ export async function startEvents(system: System): Promise<string> {
     variable: 'METRICS_PORT',
     note: say,
   });
-  const env = partEnvironment(config, found, ['platform', 'order', 'payment', 'bus'], {
+  const env = partEnvironment(config, found, ['platform', 'order', 'payment', 'views', 'bus'], {
     METRICS_PORT: String(port),
     KAFKA_USERNAME: config.kafka?.sasl?.username ?? '',
     KAFKA_PASSWORD: config.kafka?.sasl?.password ?? '',

@@ -19,7 +19,7 @@ export type Found = {
   /** Chosen long before the API starts, because the gateway has to know it. */
   apiPort: Promise<number> | undefined;
   apiUrl: string | undefined;
-  /** Where the relays' metrics are. */
+  /** Where the metrics of relays and projection are. */
   metricsUrl: string | undefined;
 };
 
