@@ -57,8 +57,9 @@ async function judged(suite, files) {
   if (files.length === 0) return { passed: 0, failed: 0, skipped: [], problems: ['it has no test file'] };
   // Whoever runs a part of a suite wants to watch it.
   const lanes = filtered ? [files] : lanesOf(suite, files);
+  const startedAt = Date.now();
   const result = await runSuite({ suite, lanes, options, limitMs: limitMsOf(suite) });
-  tellSlowest(result.files);
+  tellTimes(suite, Date.now() - startedAt, result.files);
   const silent = result.skipped.filter(({ reason }) => reason === null);
   result.problems.push(...silent.map(({ title }) => `"${title}" is skipped without a reason`));
   const ran = result.passed + result.failed;
@@ -67,13 +68,17 @@ async function judged(suite, files) {
 }
 
 /** A run is made shorter where its time goes. Hooks count, because much of it is servers that start. */
-function tellSlowest(msOfFiles) {
+function tellTimes(suite, ms, msOfFiles) {
   const slowest = Object.entries(msOfFiles)
     .filter(([, ms]) => ms >= 1_000)
     .sort(([, a], [, b]) => b - a);
   if (slowest.length < 2) return;
-  console.log('Slowest files, hooks included:');
-  for (const [file, ms] of slowest.slice(0, SLOWEST)) console.log(`${(ms / 1_000).toFixed(1).padStart(7)} s  ${file}`);
+  console.log(`${suite} took ${seconds(ms)} s. Its slowest files, with their hooks:`);
+  for (const [file, ms] of slowest.slice(0, SLOWEST)) console.log(`${seconds(ms).padStart(7)} s  ${file}`);
+}
+
+function seconds(ms) {
+  return (ms / 1_000).toFixed(1);
 }
 
 function counts(passed, failed, skipped) {
