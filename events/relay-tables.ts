@@ -40,7 +40,12 @@ export async function takeLeases(db: OutboxDatabase, holder: string, limit: numb
   return rows.map(({ partition }) => partition);
 }
 
-/** Prolongs those that are still ours. @returns them: the others belong to somebody else by now */
+/**
+ * Prolongs those that are still ours. It runs beside `markPublished` and takes the rows in the same order, so that the two
+ * cannot wait for each other.
+ *
+ * @returns them: the others belong to somebody else by now
+ */
 export async function renewLeases(
   db: OutboxDatabase,
   holder: string,
@@ -48,8 +53,14 @@ export async function renewLeases(
   ttlMs: number,
 ): Promise<number[]> {
   const rows = await db.$queryRaw<{ partition: number }[]>`
+    with ours as materialized (
+      select partition from outbox_leases
+      where partition = any(${partitions}::integer[]) and holder = ${holder} and until > clock_timestamp()
+      order by partition
+      for no key update
+    )
     update outbox_leases set until = clock_timestamp() + ${ttlMs} * interval '1 millisecond'
-    where partition = any(${partitions}::integer[]) and holder = ${holder} and until > clock_timestamp()
+    where partition in (select partition from ours)
     returning partition`;
   return rows.map(({ partition }) => partition);
 }
