@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 
 import type { Run } from '../support/bench-run.ts';
-import { Gate, isDown, PAYMENT_ID, refuses, type Script, type StepName } from '../support/fake-services.ts';
+import { Gate, PAYMENT_ID, refuses, type Script, type StepName } from '../support/fake-services.ts';
 import { assertRefused } from '../support/refused-update.ts';
 import { CAPTURED, EXPIRES_AT, INSTRUCTIONS, waitsFor } from '../support/waiting-payment.ts';
 import { WorkflowBench } from '../support/workflow-bench.ts';
@@ -258,13 +258,5 @@ describe('a checkout whose shopper still has to pay', () => {
     const run = await bench.start(transfer({ awaitPayment: refuses('CHECKOUT_ABANDONED') }));
     assert.deepEqual(await run.result(), { status: 'REJECTED', code: 'CHECKOUT_ABANDONED' });
     assert.deepEqual(run.steps, [...BEFORE, ...UNDOS]);
-  });
-
-  it('ignores that nobody can look, and lets the locked row decide when the hold is over', async function () {
-    this.timeout(180_000); // the last look is tried for two minutes
-    const run = await bench.start(transfer({ checkPayment: isDown }, SHORT_HOLD_MS));
-    assert.deepEqual(await run.result(), EXPIRED);
-    assert.deepEqual(run.steps, [...BEFORE, 'checkPayment', ...UNDOS]);
-    assert.deepEqual((await run.status()).parked, []);
   });
 });

@@ -83,6 +83,15 @@ describe('the hold of a payment, as long as it really is', () => {
     assert.ok(run.steps.includes('markOrderPaid'));
   });
 
+  it('ends although nobody can look, gives everything back once, and parks nothing', async () => {
+    const run = await bench.start({ capturePayment: () => waitsFor(), checkPayment: isDown });
+    assert.deepEqual(await run.result(), EXPIRED);
+    const before = ['reserveStock', 'createOrder', 'capturePayment', 'awaitPayment', 'checkPayment'];
+    const undos = ['abandonPayment', 'releaseStock', 'closeOrder', 'settleWithGateway'];
+    assert.deepEqual(run.steps, [...before, ...undos]);
+    assert.deepEqual((await run.status()).parked, []);
+  });
+
   it('parks what the gateway refuses for more than an hour, has freed the stock at once, and settles it then', async () => {
     let refusals = 0;
     let isUp = false;
