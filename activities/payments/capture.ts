@@ -6,7 +6,14 @@ import { GatewayRefusal } from '../../infra/payment-gateway/port.ts';
 import type { CaptureInput, PaymentDeps, PaymentState } from './contract.ts';
 import { learn, lockStanding, type Standing, stateOf } from './learn.ts';
 import { providerIdOf } from './look.ts';
-import { appendPaymentEvent, findPayment, insertPayment, type PaymentRow, storeProviderId } from './tables.ts';
+import {
+  appendPaymentEvent,
+  doubtEarlierAttempt,
+  findPayment,
+  insertPayment,
+  type PaymentRow,
+  storeProviderId,
+} from './tables.ts';
 
 /** Opens the payment, asks the gateway, records what it said; every step finds what an earlier attempt has done. */
 export async function capture(deps: PaymentDeps, input: CaptureInput): Promise<PaymentState> {
@@ -46,8 +53,12 @@ async function open(
   { orderId, customerId, amount, payment: { method } }: CaptureInput,
 ): Promise<Standing> {
   const standing = await lockStanding(tx, orderId);
-  if (standing.mark.decision !== null || standing.payment !== undefined) return standing;
   const paymentId = paymentIdFor(orderId);
+  if (standing.mark.decision !== null) return standing;
+  if (standing.payment !== undefined) {
+    await doubtEarlierAttempt(tx, paymentId);
+    return standing;
+  }
   await insertPayment(tx, { paymentId, orderId, customerId, provider, method, amount });
   await appendPaymentEvent(tx, paymentId, 'PaymentPending');
   return { mark: standing.mark, payment: await findPayment(tx, paymentId) };

@@ -43,7 +43,7 @@ export type PaymentRow = Readonly<{
   holdMs: number | null;
   /** Captured or not: what is taken of it goes back, by a settlement that is on record. */
   goesBack: boolean;
-  /** For how long it has been in doubt whether a charge still lands, milliseconds; null where nothing is in flight. */
+  /** For how long it has been in doubt whether a charge still lands, milliseconds; null where nothing was ever in doubt. */
   doubtMs: number | null;
 }>;
 
@@ -115,14 +115,23 @@ export async function awaitShopper(
 }
 
 /**
+ * Call it before a charge is asked for again: an earlier attempt ended without an answer, so what it asked for may land
+ * whatever the gateway says to the next one. The clock of the doubt starts. Nothing where no attempt can have asked.
+ */
+export const doubtEarlierAttempt = (tx: SqlTransaction, paymentId: string) => tx.$executeRaw`
+  update payments set in_doubt_since = now()
+  where id = ${paymentId}::uuid and status = 'PENDING' and provider_payment_id is not null`;
+
+/**
  * Gives an undecided payment up. What nobody answered for may still land, so the clock of the doubt starts; a payment
- * that waits for the shopper has nothing in flight; one without a provider's id was never charged, nor will be.
+ * that waits for the shopper has nothing new in flight; one without a provider's id was never charged, nor will be.
  */
 export async function giveUp(tx: SqlTransaction, paymentId: string): Promise<void> {
   const rows = await tx.$queryRaw<{ status: PaymentStatus }[]>`
     update payments
     set status = case when provider_payment_id is null then 'CANCELLED' else 'IN_DOUBT' end,
-      in_doubt_since = case when provider_payment_id is not null and status = 'PENDING' then now() end,
+      in_doubt_since = case when provider_payment_id is not null and status = 'PENDING' then now()
+        else in_doubt_since end,
       version = version + case when provider_payment_id is null then 1 else 0 end, updated_at = now()
     where id = ${paymentId}::uuid and status in ('PENDING', 'AWAITING_CONFIRMATION')
     returning status`;
