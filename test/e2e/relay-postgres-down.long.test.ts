@@ -3,15 +3,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { inheritedEnvironment } from '../../infra/config.ts';
 import { type Databases, openPlatform } from '../../infra/databases.ts';
+import { assertEventsAudited } from '../support/audited-events.ts';
 import { type Child, startChild } from '../support/child.ts';
 import { append, firstOnly, onEmbeddedBus, stockEvent, stockSubject, unpublished, upTo } from '../support/events.ts';
 import { eventually } from '../support/eventually.ts';
 import { type FragilePostgres, fragilePostgres } from '../support/fragile-postgres.ts';
 
 const DOWN_MS = 10_000;
+const CASE_LIMIT_MS = 120_000;
 const PLACES = Array.from({ length: 10 }, (_, index) => `P${index}`);
 
-describe('relays of a PostgreSQL that stops for ten seconds', () => {
+describe('relays of a PostgreSQL that stops for ten seconds', function () {
+  this.timeout(CASE_LIMIT_MS);
   let postgres: FragilePostgres;
   let platform: Databases['platform'];
   let relays: Child[];
@@ -64,6 +67,7 @@ describe('relays of a PostgreSQL that stops for ten seconds', () => {
 
     const versions = await onEmbeddedBus(postgres.databases.adminUrl('bus'));
     for (const place of PLACES) assert.deepEqual(firstOnly(versions[stockSubject(place)] ?? []), upTo(400));
+    assert.ok((await assertEventsAudited(postgres.databases)) >= 400 * PLACES.length);
     for (const relay of relays) assert.equal(await relay.stop(), 0);
   };
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 
 import { type Databases, openPlatform } from '../../infra/databases.ts';
+import { assertEventsAudited } from '../support/audited-events.ts';
 import { freshDatabases, query, type TestDatabases } from '../support/databases.ts';
 import { append, firstOnly, onEmbeddedBus, stockEvent, stockSubject, unpublished, upTo } from '../support/events.ts';
 import { eventually } from '../support/eventually.ts';
@@ -58,6 +59,7 @@ describe('relays that are killed or frozen', () => {
       assert.deepEqual(after[subject], [...(before[subject] ?? []), ...upTo(5)]);
       assert.deepEqual(firstOnly(after[subject] ?? []), upTo(5));
     }
+    assert.equal(await assertEventsAudited(databases), 5 * PLACES.length);
   });
 
   it('take over from one that is frozen in a batch, and keep the order when it wakes and publishes it late', async () => {
@@ -85,6 +87,7 @@ describe('relays that are killed or frozen', () => {
     assert.equal(total, 12 * PLACES.length + frozen.fenced(), 'each event once, and the late batch once more');
     for (const subject of SUBJECTS) assert.deepEqual(firstOnly(after[subject] ?? []), upTo(12));
     assert.ok(others.every((relay) => relay.fenced() === 0));
+    assert.equal(await assertEventsAudited(databases), 12 * PLACES.length);
   });
 
   it('leave nothing behind when they are killed at any moment, while events are written', async () => {
@@ -108,5 +111,6 @@ describe('relays that are killed or frozen', () => {
       'select count(distinct event_id) as n from event_log',
     );
     assert.equal(Number(row?.n), total * PLACES.length);
+    assert.equal(await assertEventsAudited(databases), total * PLACES.length);
   });
 });
