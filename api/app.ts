@@ -11,6 +11,7 @@ import type { ApiDeps } from './deps.ts';
 import { healthRoutes } from './health.ts';
 import { inventoryRoutes } from './inventory.ts';
 import { requestLimit } from './limits.ts';
+import { orderListRoutes } from './order-list.ts';
 import { orderRoutes } from './orders.ts';
 import { webhookRoutes } from './payment-webhooks.ts';
 import { notFound, problems } from './problem.ts';
@@ -18,6 +19,8 @@ import { productAdminRoutes } from './product-admin.ts';
 import { refundRoutes } from './refunds.ts';
 import { requestLog } from './request-log.ts';
 import { resolveRoutes } from './resolve.ts';
+import { salesRoutes } from './sales.ts';
+import { userProfileRoutes } from './user-profile.ts';
 import { userRoutes } from './users.ts';
 
 const EXPOSED_HEADERS = [
@@ -25,6 +28,8 @@ const EXPOSED_HEADERS = [
   'Idempotent-Replayed',
   'Location',
   'Preference-Applied',
+  'Read-After',
+  'Read-After-Applied',
   'Retry-After',
   'X-Request-Id',
 ];
@@ -44,8 +49,9 @@ export function createApp(deps: ApiDeps): Express {
   }
   app.use(healthRoutes(deps), webhookRoutes(deps));
   app.use(identify(verify), requestLimit(config.rateLimitPerMinute), refuseBadTokens);
-  app.use(checkoutRoutes(deps), orderRoutes(deps), refundRoutes(deps));
-  app.use(productAdminRoutes(deps), catalogueRoutes(deps), inventoryRoutes(deps), userRoutes(deps));
+  app.use(checkoutRoutes(deps), orderListRoutes(deps), orderRoutes(deps), refundRoutes(deps));
+  app.use(productAdminRoutes(deps), catalogueRoutes(deps), inventoryRoutes(deps));
+  app.use(userProfileRoutes(deps), userRoutes(deps), salesRoutes(deps));
   app.use(attentionRoutes(deps), resolveRoutes(deps), deadLetterRoutes(deps));
   app.use(notFound, problems(log));
   return app;

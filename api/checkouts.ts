@@ -17,6 +17,7 @@ import { findOrder } from './order-for.ts';
 import { isOutage } from './outage.ts';
 import { presentOrder, presentPlaced, sendPending } from './present.ts';
 import { notAllowed, sendRefusal } from './problem.ts';
+import { tellReadAfter } from './read-after.ts';
 import {
   databaseId,
   idempotencyKeyOf,
@@ -34,6 +35,8 @@ const METHODS: readonly string[] = PAYMENT_METHODS;
 /** Of a bank transfer: a shopper who wants to pay sooner than the shop's hold allows. Seconds. */
 const SHORTEST_HOLD_S = 10;
 const LONGEST_HOLD_S = 86_400;
+/** Of an order that was made and has not changed. */
+const PLACED_VERSION = 1;
 /** How often somebody who waits is looked after: the order may wait for that very shopper. Milliseconds. */
 const LOOK_EVERY_MS = 500;
 
@@ -84,6 +87,7 @@ export function checkoutRoutes(deps: ApiDeps): Router {
       if (typeof preference === 'object') {
         return sendEnd(res, deps, input, { status, untilMs: since + preference.waitSeconds * 1_000 });
       }
+      tellReadAfter(res, { orderId: input.orderId, version: PLACED_VERSION });
       res.status(201).location(`/v1/orders/${input.orderId}`).json(presentPlaced(answer.order, deps.links));
     })
     .all(ROUTE, notAllowed('POST'));
@@ -106,6 +110,7 @@ async function sendEnd(
   if (order.failure?.code === 'PAYMENT_DECLINED') {
     return sendRefusal(res, { code: 'PAYMENT_DECLINED', message: order.failure.message }, input.orderId);
   }
+  tellReadAfter(res, order);
   res.status(status).location(`/v1/orders/${input.orderId}`).json(presentOrder(order, links));
 }
 

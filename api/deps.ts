@@ -1,3 +1,4 @@
+import type { Cache } from '../infra/cache/cache.ts';
 import type { Config } from '../infra/config.ts';
 import type { Databases } from '../infra/databases.ts';
 import type { Logger } from '../infra/log.ts';
@@ -8,8 +9,10 @@ import type { LinkOptions } from './present.ts';
 
 /** What the routes need. Nothing is opened or closed by the app itself. */
 export type ApiDeps = Readonly<{
-  config: Pick<Config, 'corsOrigins' | 'trustProxy' | 'rateLimitPerMinute' | 'startDeadlineMs'>;
-  databases: Pick<Databases, 'platform' | 'order' | 'payment' | 'bus'>;
+  config: Pick<Config, 'corsOrigins' | 'trustProxy' | 'rateLimitPerMinute' | 'startDeadlineMs' | 'shopTimeZone'>;
+  databases: Pick<Databases, 'platform' | 'order' | 'payment' | 'views' | 'bus'>;
+  /** Of what the public catalogue shows. */
+  cache: Cache;
   temporal: TemporalClient;
   verify: VerifyToken;
   /** How to read the webhooks of each provider that may send some, by the name in the path. */

@@ -9,11 +9,12 @@ const CHECK_LIMIT_MS = 2_000;
 
 /** `/healthz`: this process answers. `/readyz`: so does everything it needs, each by name. */
 export function healthRoutes({ databases, temporal, log }: Pick<ApiDeps, 'databases' | 'temporal' | 'log'>): Router {
-  const { platform, order, payment } = databases;
+  const { platform, order, payment, views } = databases;
   const checks: Readonly<Record<string, () => Promise<unknown>>> = {
     platformDatabase: () => within(CHECK_LIMIT_MS, platform.$queryRaw`select 1`),
     orderDatabase: () => within(CHECK_LIMIT_MS, order.$queryRaw`select 1`),
     paymentDatabase: () => within(CHECK_LIMIT_MS, payment.$queryRaw`select 1`),
+    viewsDatabase: () => within(CHECK_LIMIT_MS, views.$queryRaw`select 1`),
     // Awaited to its end, which comes with the client's last retry, up to two seconds after the deadline: a retry that
     // is still planned when the connection closes ends the process.
     temporal: () =>

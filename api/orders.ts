@@ -6,11 +6,13 @@ import { orderNumberOf } from '../domain/checkout.ts';
 import { CheckoutError, type Refusal } from '../domain/errors.ts';
 import { callerOf, only, ownerFilter } from './auth.ts';
 import type { ApiDeps } from './deps.ts';
+import { sendTagged } from './etag.ts';
 import { cancelCheckout, isUnderWay } from './follow.ts';
 import { findOrder, noSuchOrder, orderIdOf, type OrderKey } from './order-for.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
 import { linksOf, presentOrder, sendPending } from './present.ts';
 import { notAllowed, sendRefusal } from './problem.ts';
+import { tellReadAfter } from './read-after.ts';
 
 /** The authoritative order and its cancellation. Somebody else's order does not exist: 404, never 403. */
 export function orderRoutes(deps: ApiDeps): Router {
@@ -53,22 +55,14 @@ export function orderRoutes(deps: ApiDeps): Router {
 }
 
 function sendOrder(req: Request, res: Response, order: OrderView, { links }: ApiDeps): void {
-  const etag = etagOf(order);
-  res.set({ ETag: etag, 'Cache-Control': 'private, no-cache' });
-  if (names(req.get('if-none-match'), etag)) res.status(304).end();
-  else res.json(presentOrder(order, links));
+  tellReadAfter(res, order);
+  res.set('Cache-Control', 'private, no-cache');
+  sendTagged(req, res, etagOf(order), presentOrder(order, links));
 }
 
 /** An operator's note and what a shopper must do to pay leave the version as it is. */
 const etagOf = ({ version, history, payment }: OrderView): string =>
   `"${version}-${history.length}${payment.instructions === null ? '' : '-payable'}"`;
-
-/**
- * Whether If-None-Match names this version (RFC 9110, 13.1.2). Express's own check gives way to `Cache-Control:
- * no-cache`, which every `fetch` with this header sends along.
- */
-const names = (header: string | undefined, etag: string): boolean =>
-  (header ?? '').split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etag);
 
 const orderKeyOf = (orderId: unknown, res: Response): OrderKey => ({
   customerId: ownerFilter(callerOf(res)),

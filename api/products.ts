@@ -1,88 +1,72 @@
+import type { Money } from '../domain/money.ts';
 import type { Databases } from '../infra/databases.ts';
 import { safeNumber } from '../infra/rows.ts';
-import type { Prisma } from '../prisma/platform/generated/client.ts';
+import { type ProductFilter, readProduct, readProducts, type ShownProduct } from '../projections/read-products.ts';
+import { productCursor } from './cursors.ts';
+import { weakTagOf } from './etag.ts';
+import { viewLagMs } from './view-lag.ts';
 
-export type ProductFilter = Readonly<{
-  /** Id of the last product of the page before. */
-  after: string | undefined;
-  limit: number;
-  /** Part of the name, the SKU or the brand, in any case. */
-  search: string | undefined;
-  /** Slug; products of its direct subcategories belong to it. */
-  category: string | undefined;
-}>;
+/** A body without its `viewLagMs`, as it may be kept: `lagMs` was true at `readAt`, milliseconds since 1970. */
+export type Kept<T> = Readonly<{ body: T; etag: string; lagMs: number | null; readAt: number }>;
+export type ProductPage = Readonly<{ items: readonly object[]; next: string | null }>;
+type Views = Databases['views'];
 
-const shown = {
-  category: { select: { slug: true, name: true } },
-  variants: { where: { status: 'ACTIVE' }, orderBy: { id: 'asc' } },
-  snapshots: { orderBy: [{ variantId: 'asc' }, { locationCode: 'asc' }] },
-} as const satisfies Prisma.ProductInclude;
+/** Of whatever shows one product, and of whatever lists products, to which each may come or go. */
+export const productTag = (productId: string): string => `product:${productId}`;
+export const ALL_PRODUCTS = 'products';
 
-type ProductRow = Prisma.ProductGetPayload<{ include: typeof shown }>;
-
-/** One page of active products in id order. `lastId` is null on the last page. */
-export async function listProducts(
-  platform: Databases['platform'],
-  { after, limit, search, category }: ProductFilter,
-): Promise<{ items: object[]; lastId: string | null }> {
-  const rows = await platform.product.findMany({
-    where: {
-      status: 'ACTIVE',
-      ...(after !== undefined && { id: { gt: BigInt(after) } }),
-      ...(search !== undefined && { OR: matching(search) }),
-      ...(category !== undefined && { category: { OR: [{ slug: category }, { parent: { slug: category } }] } }),
-    },
-    include: shown,
-    orderBy: { id: 'asc' },
-    take: limit + 1, // one more than shown tells whether there is a next page
-  });
-  const page = rows.slice(0, limit);
-  const last = rows.length > limit ? page.at(-1) : undefined;
-  return { items: page.map(present), lastId: last?.id.toString() ?? null };
+/** One page of active products in id order, with the tags of what it shows. */
+export async function loadPage(views: Views, filter: ProductFilter) {
+  const read = await begun(views);
+  const { items, lastId } = await readProducts(views, filter);
+  const body = { items: items.map(present), next: lastId === null ? null : productCursor(lastId) };
+  const tags = [ALL_PRODUCTS, ...items.map(({ productId }) => productTag(productId))];
+  return { value: { body, etag: weakTagOf(body), ...read } satisfies Kept<ProductPage>, tags };
 }
 
 /** An active product; undefined for any other, archived ones too. */
-export async function findProduct(platform: Databases['platform'], id: string): Promise<object | undefined> {
-  const row = await platform.product.findFirst({ where: { id: BigInt(id), status: 'ACTIVE' }, include: shown });
-  return row === null ? undefined : present(row);
+export async function loadProduct(views: Views, productId: string) {
+  const read = await begun(views);
+  const row = await readProduct(views, productId);
+  if (row === undefined) return undefined;
+  const body = present(row);
+  return { value: { body, etag: weakTagOf(body), ...read } satisfies Kept<object>, tags: [productTag(productId)] };
 }
 
-/** `%` and `_` are taken as themselves: Prisma passes them on to LIKE. */
-function matching(search: string): Prisma.ProductWhereInput[] {
-  const contains = { contains: search.replace(/[\\%_]/g, '\\$&'), mode: 'insensitive' } as const;
-  return [{ name: contains }, { sku: contains }, { brand: contains }];
-}
+/** The body with how far behind it may be by now. */
+export const withLag = <T extends object>({ body, lagMs, readAt }: Kept<T>): T & { viewLagMs: number | null } => ({
+  ...body,
+  viewLagMs: lagMs === null ? null : lagMs + Math.max(0, Date.now() - readAt),
+});
 
-function present(row: ProductRow): object {
-  const money = (minor: bigint) => ({ minor: safeNumber(minor), currency: row.currency });
-  const price = row.salePrice ?? row.basePrice;
-  const stockOf = (variantId: bigint | null) =>
-    row.snapshots
-      .filter((snapshot) => snapshot.variantId === variantId)
-      .map(({ locationCode, availableQuantity, stockStatus }) => ({
-        locationCode,
-        available: availableQuantity,
-        stockStatus,
-      }));
+const begun = async (views: Views) => ({ readAt: Date.now(), lagMs: await viewLagMs(views, 'products') });
+
+function present(row: ShownProduct): object {
+  const { productId, sku, name, slug, description, brand, stockStatus, currency } = row;
+  const money = (minor: number): Money => ({ minor, currency });
+  const basePrice = safeNumber(row.basePrice);
+  const price = row.salePrice === null ? basePrice : safeNumber(row.salePrice);
+  const stockOf = (variant: string | null) =>
+    row.stock
+      .filter(({ variantId }) => variantId === variant)
+      .map(({ locationCode, available, stockStatus: status }) => ({ locationCode, available, stockStatus: status }));
   return {
-    productId: row.id.toString(),
-    sku: row.sku,
-    name: row.name,
-    slug: row.slug,
-    description: row.description,
-    brand: row.brand,
+    ...{ productId, sku, name, slug, description, brand },
     imageUrl: row.primaryImageUrl,
-    category: row.category,
+    category: { slug: row.categorySlug, name: row.categoryName },
     price: money(price),
-    basePrice: money(row.basePrice),
+    basePrice: money(basePrice),
+    stockStatus,
     stock: stockOf(null),
-    variants: row.variants.map((variant) => ({
-      variantId: variant.id.toString(),
-      sku: variant.variantSku,
-      name: variant.name,
-      options: variant.options,
-      price: money(variant.price ?? price),
-      stock: stockOf(variant.id),
-    })),
+    variants: row.variants
+      .filter(({ status }) => status === 'ACTIVE')
+      .map((variant) => ({
+        variantId: variant.variantId,
+        sku: variant.sku,
+        name: variant.name,
+        options: variant.options,
+        price: money(variant.priceMinor ?? price),
+        stock: stockOf(variant.variantId),
+      })),
   };
 }

@@ -1,14 +1,20 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
+import { collectDefaultMetrics, Registry } from 'prom-client';
+
+import { cacheMetrics } from '../infra/cache/metrics.ts';
+import { openCache } from '../infra/cache/open-cache.ts';
 import { type Config, databaseUrl } from '../infra/config.ts';
-import { openBus, openOrder, openPayment, openPlatform } from '../infra/databases.ts';
+import { openBus, openOrder, openPayment, openPlatform, openViews } from '../infra/databases.ts';
 import type { Logger } from '../infra/log.ts';
+import { type MetricsServer, serveMetrics } from '../infra/metrics.ts';
 import { webhookReaders } from '../infra/payment-gateway/providers.ts';
 import type { Running } from '../infra/process.ts';
 import { openTemporal } from '../infra/temporal.ts';
 import { tokenVerifier } from '../infra/tokens.ts';
 import { createApp } from './app.ts';
+import { followProductChanges } from './product-changes.ts';
 
 const DEFAULT_PORT = 3_000;
 /** Administrators alone look at dead letters. */
@@ -23,25 +29,42 @@ export async function startApi(config: Config, log: Logger): Promise<Running> {
   const platform = openPlatform(databaseUrl(config, 'platform'), pool);
   const order = openOrder(databaseUrl(config, 'order'), pool);
   const payment = openPayment(databaseUrl(config, 'payment'), pool);
+  const viewsUrl = databaseUrl(config, 'views');
+  const views = openViews(viewsUrl, pool);
   const bus = openBus(databaseUrl(config, 'bus'), { poolSize: BUS_POOL_SIZE });
   const verify = await tokenVerifier(config);
   const temporal = openTemporal();
   const links = { temporalUiUrl: config.temporalUiUrl, namespace: temporal.namespace };
   const webhooks = await webhookReaders(config);
   if (webhooks.size === 0) log.warn('GATEWAY_WEBHOOK_SECRETS is not set: no webhook of a payment provider is taken');
-  const databases = { platform, order, payment, bus };
-  const app = createApp({ config, databases, temporal, verify, webhooks, links, log });
+  const databases = { platform, order, payment, views, bus };
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const cache = openCache(config, log, cacheMetrics(registry));
+  const app = createApp({ config, databases, cache, temporal, verify, webhooks, links, log });
 
   const server = createServer({ headersTimeout: HEADERS_LIMIT_MS, requestTimeout: REQUEST_LIMIT_MS }, app);
   await listen(server, config);
+  const changes = followProductChanges(viewsUrl, cache, log);
+  const metrics = await metricsServer(config, registry, log);
   return {
     url: urlOf(server),
     close: async () => {
       await drain(server, config.shutdownGraceMs);
+      await Promise.all([changes.close(), metrics?.close()]);
+      await cache.close();
       const closed = Object.values(databases).map((database) => database.$disconnect());
       await Promise.all([...closed, temporal.connection.close()]);
     },
   };
+}
+
+function metricsServer(
+  { host, ports: { metrics: port } }: Config,
+  registry: Registry,
+  log: Logger,
+): Promise<MetricsServer> | undefined {
+  return port === undefined ? undefined : serveMetrics({ host, port, registry, healthy: () => true, log });
 }
 
 function listen(server: Server, { host, ports }: Config): Promise<void> {

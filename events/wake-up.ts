@@ -45,11 +45,18 @@ const LEAVE_LIMIT_MS = 1_000;
  * Listens on a channel of a PostgreSQL database by a connection of its own, and connects again for as long as it takes.
  * Notifications are a hint and never the truth: while there is no connection they are lost, so whoever listens polls too.
  *
- * @param onWake called for every notification, and after each connect, for what was missed
+ * @param onWake called with the payload of every notification, and without one after each connect, for what was missed
+ * @param onLost called when notifications stop coming, also when they never began
  */
-export function listen(url: string, channel: string, onWake: () => void, log?: Logger): Listener {
+export function listen(
+  url: string,
+  channel: string,
+  onWake: (payload?: string) => void,
+  log?: Logger,
+  onLost: () => void = () => undefined,
+): Listener {
   const stopping = new AbortController();
-  const listening = keepListening(url, channel, onWake, stopping.signal, log);
+  const listening = keepListening({ url, channel, onWake, onLost }, stopping.signal, log);
   return {
     async close() {
       stopping.abort();
@@ -58,17 +65,19 @@ export function listen(url: string, channel: string, onWake: () => void, log?: L
   };
 }
 
+type Ear = Readonly<{ url: string; channel: string; onWake: (payload?: string) => void; onLost: () => void }>;
+
 async function keepListening(
-  url: string,
-  channel: string,
-  onWake: () => void,
+  { url, channel, onWake, onLost }: Ear,
   stopping: AbortSignal,
   log?: Logger,
 ): Promise<void> {
   let failures = 0;
   const tellLost = (error?: unknown): void => {
-    if (failures === 0 && !stopping.aborted) log?.warn({ err: error, channel }, 'no notifications: polling meanwhile');
+    if (failures === 0 && !stopping.aborted)
+      log?.warn({ err: error, channel }, 'no notifications: doing without them meanwhile');
     failures += 1;
+    onLost();
   };
   while (!stopping.aborted) {
     const client = new pg.Client({
@@ -81,7 +90,7 @@ async function keepListening(
     ended.catch(() => undefined); // awaited below, or overtaken by a connect that fails
     try {
       await client.connect();
-      client.on('notification', onWake);
+      client.on('notification', ({ payload }) => onWake(payload));
       await Promise.race([client.query(`listen ${client.escapeIdentifier(channel)}`), ended]);
       if (failures > 0) log?.info({ channel }, 'notifications come again');
       failures = 0;

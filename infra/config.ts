@@ -94,7 +94,7 @@ const environment = z.object({
   /** A cache that processes share; without it each has its own. */
   REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional(),
   SHUTDOWN_GRACE_MS: milliseconds.default(40_000),
-  /** Of a process that serves no API: metrics and health are read there. */
+  /** Metrics are read there; of a process that serves no API, its health as well. */
   METRICS_PORT: port.optional(),
   ...kafkaVariables,
 });

@@ -11,13 +11,13 @@ import { readOutboxLag } from '../events/relay-tables.ts';
 import { type Config, databaseUrl } from '../infra/config.ts';
 import { openBus as openBusDatabase, openOrder, openPayment, openPlatform, openViews } from '../infra/databases.ts';
 import type { Logger } from '../infra/log.ts';
+import { serveMetrics } from '../infra/metrics.ts';
 import { type Running, runProcess } from '../infra/process.ts';
 import { VIEWS } from '../projections/all.ts';
 import { readViewLags } from '../projections/progress.ts';
 import { startProjection } from '../projections/projector.ts';
 import { groupOf } from '../projections/view.ts';
 import { deadLetterMetrics } from './dead-letter-metrics.ts';
-import { serveMetrics } from './metrics.ts';
 import { projectionMetrics } from './projection-metrics.ts';
 import { relayMetrics } from './relay-metrics.ts';
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 
+import { fillViews } from '../support/filled-views.ts';
 import { type OpenApi, openApi } from './open-api.ts';
 
 type Page = Readonly<{ items: Product[]; next: string | null }>;
@@ -10,6 +11,7 @@ describe('the API', function () {
   let api: OpenApi;
   before(async () => {
     api = await openApi('127.0.0.1:1', { settings: { corsOrigins: ['https://shop.test'] } });
+    await fillViews(api);
   });
   after(() => api.close());
 
@@ -83,7 +85,7 @@ describe('the API', function () {
     for (const id of [hidden.id.toString(), '999999999', '0', '1e3', 'x']) {
       assert.equal((await api.http.get(`/v1/products/${id}`)).status, 404, id);
     }
-    for (const query of ['limit=0', 'limit=101', 'limit=x', 'cursor=!!', 'sort=price', 'search=a&search=b']) {
+    for (const query of ['limit=0', 'limit=101', 'limit=x', 'sort=price', 'search=a&search=b']) {
       assert.equal((await api.http.get(`/v1/products?${query}`)).status, 422, query);
     }
   });

@@ -7,14 +7,22 @@ import { pino } from 'pino';
 import supertest from 'supertest';
 
 import { createApp } from '../../api/app.ts';
+import { Cache } from '../../infra/cache/cache.ts';
+import { openMemory } from '../../infra/cache/memory.ts';
 import { type Config, readConfig } from '../../infra/config.ts';
-import { openBus, openOrder, openPayment, openPlatform } from '../../infra/databases.ts';
+import { openBus, openOrder, openPayment, openPlatform, openViews } from '../../infra/databases.ts';
 import { webhookReaders } from '../../infra/payment-gateway/providers.ts';
 import { developmentTokens, tokenVerifier } from '../../infra/tokens.ts';
 import { freshDatabases } from '../support/databases.ts';
 
-/** `platformUrl`, `paymentUrl`, `busUrl`: through a proxy, for tests that cut the way to a database. */
-type OpenApiOptions = { settings?: Partial<Config>; platformUrl?: string; paymentUrl?: string; busUrl?: string };
+/** `platformUrl`, `paymentUrl`, `viewsUrl`, `busUrl`: through a proxy, for tests that cut the way to a database. */
+type OpenApiOptions = {
+  settings?: Partial<Config>;
+  platformUrl?: string;
+  paymentUrl?: string;
+  viewsUrl?: string;
+  busUrl?: string;
+};
 
 /** Of the webhooks that these tests sign: the second one is about to replace the first. */
 export const WEBHOOK_SECRETS = [1, 2].map((n) => `whsec_${Buffer.alloc(32, n).toString('base64')}`);
@@ -24,7 +32,7 @@ export type OpenApi = Awaited<ReturnType<typeof openApi>>;
 /** The app on databases of its own, without a socket. Its log lines are kept for whoever looks for leaks. */
 export async function openApi(
   temporalAddress: string,
-  { settings = {}, platformUrl, paymentUrl, busUrl }: Readonly<OpenApiOptions> = {},
+  { settings = {}, platformUrl, paymentUrl, viewsUrl, busUrl }: Readonly<OpenApiOptions> = {},
 ) {
   const databases = await freshDatabases({ seed: true });
   const dataDir = await mkdtemp(join(tmpdir(), 'commerce-saga-api-'));
@@ -32,6 +40,7 @@ export async function openApi(
   const platform = openPlatform(platformUrl ?? databases.urls.platform, { poolSize: 5 });
   const order = openOrder(databases.urls.order, { poolSize: 5 });
   const payment = openPayment(paymentUrl ?? databases.urls.payment, { poolSize: 5 });
+  const views = openViews(viewsUrl ?? databases.urls.views, { poolSize: 5 });
   const bus = openBus(busUrl ?? databases.urls.bus, { poolSize: 2 });
   const connection = Connection.lazy({ address: temporalAddress });
   const client = new Client({ connection });
@@ -43,7 +52,8 @@ export async function openApi(
   const webhooks = await webhookReaders(config);
   const app = createApp({
     config,
-    databases: { platform, order, payment, bus },
+    databases: { platform, order, payment, views, bus },
+    cache: new Cache(openMemory({ ttlMs: 5_000 })),
     temporal,
     verify,
     webhooks,
@@ -58,13 +68,15 @@ export async function openApi(
     platform,
     order,
     payment,
+    views,
     bus,
+    urls: databases.urls,
     adminUrl: databases.adminUrl,
     logged: () => lines.join(''),
     http: supertest(app),
     tokens: await developmentTokens(config),
     async close() {
-      const closed = [platform, order, payment, bus].map((database) => database.$disconnect());
+      const closed = [platform, order, payment, views, bus].map((database) => database.$disconnect());
       await Promise.all([...closed, connection.close()]);
       await databases.drop();
       await rm(dataDir, { recursive: true });

@@ -72,6 +72,7 @@ describe('while Temporal cannot be reached', function () {
       platformDatabase: 'up',
       orderDatabase: 'up',
       paymentDatabase: 'up',
+      viewsDatabase: 'up',
       temporal: 'down',
     });
     assert.ok(ms < 6_000, `${ms} ms`);
@@ -201,6 +202,7 @@ describe('while PostgreSQL is away', function () {
           platformDatabase: 'down',
           orderDatabase: 'up',
           paymentDatabase: 'up',
+          viewsDatabase: 'up',
           temporal: 'up',
         });
         assert.ok(readyMs < 4_000, `${readyMs} ms`);

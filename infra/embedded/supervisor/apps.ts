@@ -85,8 +85,10 @@ export async function startEvents(system: System): Promise<string> {
 export async function startApi(system: System): Promise<string> {
   const { config, found } = system;
   const port = await apiPort(system);
-  const env = partEnvironment(config, found, ['platform', 'order', 'payment', 'bus'], {
+  const env = partEnvironment(config, found, ['platform', 'order', 'payment', 'views', 'bus'], {
     PORT: String(port),
+    METRICS_PORT: '', // that of the relays and the projection
+    REDIS_URL: config.redisUrl ?? '',
     GATEWAY_WEBHOOK_SECRETS: await webhookSecrets(config),
     ...NO_KAFKA,
   });

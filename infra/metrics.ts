@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 
 import type { Registry } from 'prom-client';
 
-import type { Logger } from '../infra/log.ts';
+import type { Logger } from './log.ts';
 
 export type MetricsServer = Readonly<{ url: string; close: () => Promise<void> }>;
 

@@ -1,0 +1,153 @@
+import { createClient } from 'redis';
+
+import type { Logger } from '../log.ts';
+import { type CacheStore, EVERYTHING } from './cache.ts';
+
+export type RedisOptions = Readonly<{
+  url: string;
+  ttlMs: number;
+  log: Logger;
+  /** Before every key. Processes with the same one share their entries. */
+  prefix?: string;
+}>;
+
+/** The number is that of the entries' form: two releases that run side by side must not read each other's. */
+const PREFIX = 'commerce-saga:cache:1:';
+/** A cache that is slower than this is slower than the database. */
+const ANSWER_LIMIT_MS = 150;
+/** Redis is left alone that long after it failed. */
+const REST_MS = 500;
+const CONNECT_LIMIT_MS = 2_000;
+const LONGEST_PAUSE_MS = 2_000;
+/** Of one process, sent and not answered: Redis that stands still must not fill our memory. */
+const MOST_COMMANDS = 2_000;
+/** A tag is remembered longer than any entry that was loaded before it changed can be shown. */
+const TAG_LIVES = 4;
+
+/**
+ * A cache that several processes share, on one Redis server (not a cluster: an entry and its tags are looked at together).
+ * Instants are those of Redis' own clock, so that the order of its commands decides whether an entry is older than a change.
+ * It throws at once while Redis is away, and soon when it is slow. A change that Redis could not be told of is made up for
+ * before anything is read from it again.
+ */
+export function openRedis({ url, ttlMs, log, prefix = PREFIX }: RedisOptions): CacheStore {
+  const client = createClient({
+    url,
+    disableOfflineQueue: true,
+    commandsQueueMaxLength: MOST_COMMANDS,
+    socket: {
+      connectTimeout: CONNECT_LIMIT_MS,
+      reconnectStrategy: (retries) => Math.min(50 * 2 ** retries, LONGEST_PAUSE_MS),
+    },
+  });
+  const tagPrefix = `${prefix}tag:`;
+  let restUntilMs = 0;
+  let failing = false;
+  /** Counts the changes that Redis may not know of, and up to which count it has been told "everything". */
+  let missed = 0;
+  let madeUpFor = 0;
+
+  const fail = (error: unknown): void => {
+    if (!failing) log.warn({ err: error }, 'Redis does not answer: reading without it meanwhile');
+    failing = true;
+  };
+  client.on('error', fail);
+  client.connect().catch(fail); // it goes on trying, and rejects only when it is closed before it was connected
+
+  const ask = async <T>(command: () => Promise<T>): Promise<T> => {
+    if (!client.isReady || performance.now() < restUntilMs) throw new Error('Redis is away');
+    try {
+      const answer = await inTime(command());
+      if (failing) log.info('Redis answers again');
+      failing = false;
+      return answer;
+    } catch (error) {
+      restUntilMs = performance.now() + REST_MS;
+      fail(error);
+      throw error;
+    }
+  };
+  const invalidate = async (tags: readonly string[]): Promise<void> => {
+    const args = [tagPrefix, String(TAG_LIVES * ttlMs), ...tags];
+    await ask(() => client.eval(INVALIDATE, { arguments: args }));
+  };
+  const makeUp = async (): Promise<void> => {
+    const count = missed;
+    if (madeUpFor === count) return;
+    await invalidate([EVERYTHING]);
+    madeUpFor = Math.max(madeUpFor, count);
+  };
+
+  return {
+    async read(key) {
+      await makeUp();
+      const answer = await ask(() => client.eval(READ, { keys: [`${prefix}entry:${key}`], arguments: [tagPrefix] }));
+      const [since, value] = answer as unknown as [string | null, string | null];
+      return value === null ? { since: Number(since) } : { value: JSON.parse(value) as unknown };
+    },
+    async write(key, value, { tags, since }) {
+      const args = [String(since), [EVERYTHING, ...tags].join(' '), JSON.stringify(value), String(ttlMs)];
+      await ask(() => client.eval(WRITE, { keys: [`${prefix}entry:${key}`], arguments: args }));
+    },
+    async invalidate(tags) {
+      try {
+        await invalidate(tags);
+      } catch (error) {
+        missed += 1;
+        throw error;
+      }
+    },
+    close() {
+      client.destroy();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Rejects when there is no answer in time. The command itself may still be carried out. */
+async function inTime<T>(answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer from Redis within ${ANSWER_LIMIT_MS} ms`)), ANSWER_LIMIT_MS);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Microseconds since 1970 of Redis' clock, within the whole numbers that Lua knows exactly. */
+const NOW = `
+local time = redis.call('time')
+local now = time[1] * 1000000 + time[2]`;
+
+/** The value unless one of its tags changed since it was loaded; else the instant from which a new one may be loaded. */
+const READ = `
+local entry = redis.call('hmget', KEYS[1], 'since', 'tags', 'value')
+local fresh = entry[1]
+if fresh then
+  for tag in string.gmatch(entry[2], '%S+') do
+    local changed = redis.call('get', ARGV[1] .. tag)
+    if changed and tonumber(changed) >= tonumber(entry[1]) then
+      fresh = false
+      break
+    end
+  end
+end
+if fresh then return { false, entry[3] } end
+${NOW}
+return { string.format('%.0f', now), false }`;
+
+/** What took so long that its tags may be forgotten is not kept. */
+const WRITE = `${NOW}
+if now - tonumber(ARGV[1]) > tonumber(ARGV[4]) * 1000 then return 0 end
+redis.call('hset', KEYS[1], 'since', ARGV[1], 'tags', ARGV[2], 'value', ARGV[3])
+redis.call('pexpire', KEYS[1], ARGV[4])
+return 1`;
+
+const INVALIDATE = `${NOW}
+for i = 3, #ARGV do
+  redis.call('set', ARGV[1] .. ARGV[i], string.format('%.0f', now), 'px', ARGV[2])
+end
+return 1`;
