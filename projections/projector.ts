@@ -33,7 +33,8 @@ const IDLE_MS = 250;
 const AFTER_BATCH_MS = 50;
 /** A look may take a tenth of the time and no more, whatever the bus needs to answer. */
 const REST_FACTOR = 9;
-const LONGEST_REST_MS = 5_000;
+const LONGEST_REST_MS = 1_000;
+const LONGEST_BACK_OFF_MS = 5_000;
 
 /**
  * Keeps views up to date with the events on the bus, and notes how far they are. Nothing has to be there yet: what is away
@@ -80,8 +81,8 @@ async function watch(
       failures += 1;
     }
     active();
-    const restMs = REST_FACTOR * (performance.now() - begun) + (failures > 0 ? IDLE_MS * 2 ** failures : 0);
-    await pause(Math.min(restMs, LONGEST_REST_MS), stopping);
+    const restMs = Math.min(REST_FACTOR * (performance.now() - begun), LONGEST_REST_MS);
+    await pause(failures === 0 ? restMs : Math.min(IDLE_MS * 2 ** failures, LONGEST_BACK_OFF_MS), stopping);
     if (await alarm.sleep(IDLE_MS)) await pause(AFTER_BATCH_MS, stopping);
   }
 }
