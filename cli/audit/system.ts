@@ -2,11 +2,13 @@ import { Client, Connection } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 
 import { audit, type Audited } from '../../infra/audit/audit.ts';
+import type { EventTopics } from '../../infra/audit/events-on-kafka.ts';
 import { INVARIANT_IDS, type InvariantId } from '../../infra/audit/finding.ts';
 import { CannotLook } from '../../infra/audit/snapshot.ts';
 import { temporalWorkflows } from '../../infra/audit/workflows.ts';
 import { type Config, ConfigError } from '../../infra/config.ts';
 import { findEndpoints, temporalEnvironment, withEndpoints } from '../../infra/endpoints.ts';
+import type { KafkaSettings } from '../../infra/kafka-settings.ts';
 import type { GatewayLedger } from '../../infra/payment-gateway/ledger.ts';
 import { openGatewayLedger } from '../../infra/payment-gateway/providers.ts';
 
@@ -29,7 +31,8 @@ export async function auditSystem(given: Config, options: SystemAuditOptions = {
   const { temporal = true, ...rest } = options;
   const { only = INVARIANT_IDS } = rest;
   const ledger = only.some((id) => id === 4 || id === 5) ? await ledgerOf(config) : undefined;
-  if (!temporal) return audit({ urls, ledger, workflows: undefined }, rest);
+  const topics = config.kafka && (await topicsOf(config.kafka));
+  if (!temporal) return audit({ urls, ledger, topics, workflows: undefined }, rest);
 
   const variables = temporalEnvironment(given, running);
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig(
@@ -45,10 +48,20 @@ export async function auditSystem(given: Config, options: SystemAuditOptions = {
   const connection = Connection.lazy(connectionOptions);
   try {
     const workflows = temporalWorkflows(new Client({ connection, namespace }), address);
-    return await audit({ urls, ledger, workflows }, rest);
+    return await audit({ urls, ledger, topics, workflows }, rest);
   } finally {
     await connection.close();
   }
+}
+
+/** Kafka's client is loaded by whoever has Kafka, and by nobody else. */
+async function topicsOf(settings: KafkaSettings): Promise<EventTopics> {
+  const [{ kafkaOptions }, { kafkaHistory }] = await Promise.all([
+    import('../../events/bus/kafka.ts'),
+    import('../../events/bus/kafka-history.ts'),
+  ]);
+  const options = kafkaOptions(settings);
+  return kafkaHistory(options, options);
 }
 
 /** @throws CannotLook naming what is not set */

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { GatewayLedger } from '../payment-gateway/ledger.ts';
 import { dossiers } from './dossiers.ts';
-import { lookAtEvents } from './events.ts';
+import { lookAtEvents, openCarriers } from './events.ts';
+import type { EventTopics } from './events-on-kafka.ts';
 import { type Finding, INVARIANT_IDS, type InvariantId, INVARIANTS, Look, MOST_SUSPECTS } from './finding.ts';
 import { compareMoney } from './money.ts';
 import { openRows } from './open-work.ts';
@@ -34,6 +35,8 @@ export type AuditDeps = Readonly<{
   ledger: GatewayLedger | undefined;
   /** Undefined: nobody is asked, and what only a running workflow could excuse is answered as unknown. */
   workflows: Workflows | undefined;
+  /** Kafka's topics. Undefined: invariant 7 cannot be looked at once events go by Kafka. */
+  topics?: EventTopics | undefined;
 }>;
 
 export type AuditOptions = Readonly<{
@@ -142,24 +145,29 @@ async function lookAt(
   const look = new Look();
   const orderIds = again === null ? null : [...new Set(again.flatMap(({ orderId }) => orderId ?? []))];
   await withSnapshots(urlsOf(deps, names), names, async (from) => {
-    // First, because the gateway cannot be held still as the databases are.
-    if (wanted.has(4) || wanted.has(5)) {
-      await compareMoney(from, look, { ledger: ledgerOf(deps), wanted, again, say });
-    }
-    if (wanted.has(1) || wanted.has(2)) await lookAtStock(from, look, wanted, again, say);
-    if (wanted.has(3) || wanted.has(4) || wanted.has(9))
-      await lookAtOrders(from, look, wanted, orderIds && orderIdsAmong(orderIds), say);
-    if (wanted.has(3)) await lookAtRefunds(from, look, orderIds && orderIdsAmong(orderIds), say);
-    if (wanted.has(7)) await lookAtEvents(from, look, say);
-    if (wanted.has(9)) {
-      look.count(9, await countRefundRequests(from.payment));
-      const differing = await refundsThatAreNotTheirAnswer(from.payment, orderIds && orderIdsAmong(orderIds));
-      differing.forEach((finding) => look.add(finding));
-    }
-    if (wanted.has(6)) {
-      const rows = await openRows(from);
-      look.count(6, rows.length);
-      rows.forEach((row) => look.add(row));
+    // First, because neither Kafka nor the gateway can be held still as the databases are.
+    const carriers = wanted.has(7) ? await openCarriers(from, deps.topics) : undefined;
+    try {
+      if (wanted.has(4) || wanted.has(5)) {
+        await compareMoney(from, look, { ledger: ledgerOf(deps), wanted, again, say });
+      }
+      if (wanted.has(1) || wanted.has(2)) await lookAtStock(from, look, wanted, again, say);
+      if (wanted.has(3) || wanted.has(4) || wanted.has(9))
+        await lookAtOrders(from, look, wanted, orderIds && orderIdsAmong(orderIds), say);
+      if (wanted.has(3)) await lookAtRefunds(from, look, orderIds && orderIdsAmong(orderIds), say);
+      if (carriers !== undefined) await lookAtEvents(from, look, carriers, say);
+      if (wanted.has(9)) {
+        look.count(9, await countRefundRequests(from.payment));
+        const differing = await refundsThatAreNotTheirAnswer(from.payment, orderIds && orderIdsAmong(orderIds));
+        differing.forEach((finding) => look.add(finding));
+      }
+      if (wanted.has(6)) {
+        const rows = await openRows(from);
+        look.count(6, rows.length);
+        rows.forEach((row) => look.add(row));
+      }
+    } finally {
+      await carriers?.close();
     }
   });
   return look;

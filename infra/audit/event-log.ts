@@ -34,27 +34,50 @@ export async function disorderInLog(bus: Snapshot): Promise<Finding[]> {
   }));
 }
 
-type Stored = Readonly<{ id: string; event: string; content: string; published: boolean; required: boolean }>;
+type Stored = Readonly<{
+  id: string;
+  event: string;
+  content: string;
+  place: string;
+  subject: string;
+  /** Milliseconds since 1970; null while it waits. */
+  publishedMs: number | null;
+  /** `KAFKA`: published since the switch. `NOWHERE`: not published, or from before the log begins. */
+  required: 'LOG' | 'KAFKA' | 'NOWHERE';
+}>;
 type Logged = Readonly<{ id: string; event: string; content: string; other: string }>;
 
+/** What Kafka says of the events of one service. */
+export type OnKafka = Readonly<{
+  /** @param place in the outbox */
+  has: (place: number) => boolean;
+  /** True when it may have been there, and was thrown away since. Asked once for each event that is missed. */
+  hasExpired: (subject: string, publishedMs: number) => boolean;
+}>;
+
 /**
- * Invariant 7, between a service and the log: what is marked as published is there, and what is there was stored, with the
- * same content. Two sorted streams, read page by page, so that memory does not grow with the number of events.
+ * Invariant 7, between a service and the log: what is marked as published is there or, since the switch, on Kafka; and what
+ * is there was stored, with the same content. Two sorted streams, read page by page, so that memory does not grow with the
+ * number of events.
+ *
+ * @param kafka undefined while events go by the log
  */
 export async function* differencesWithLog(
   service: EventService,
   outbox: Snapshot,
   bus: Snapshot,
   { kafkaSince, beginsAt }: LogScope,
+  kafka?: OnKafka,
 ): AsyncGenerator<Finding> {
-  const until = `coalesce(published_at < ${literal(kafkaSince)}::timestamptz, true)`;
-  const since = `coalesce(published_at >= ${literal(beginsAt)}::timestamptz, true)`;
   const stored = rowsOf<Stored>(
     outbox,
     `audited_${service}`,
     `select event_id::text as id, format('%s %s of %s/%s', type, aggregate_version, aggregate_type, aggregate_id) as event,
-       ${CONTENT} as content, published_at is not null as published,
-       published_at is not null and ${until} and ${since} as required
+       ${CONTENT} as content, id::text as place, aggregate_type || '/' || aggregate_id as subject,
+       (extract(epoch from published_at) * 1000)::float8 as "publishedMs",
+       case when published_at is null then 'NOWHERE'
+         when published_at >= ${literal(kafkaSince)}::timestamptz then 'KAFKA'
+         when published_at < ${literal(beginsAt)}::timestamptz then 'NOWHERE' else 'LOG' end as required
      from outbox order by event_id`,
   );
   const logged = rowsOf<Logged>(
@@ -71,14 +94,19 @@ export async function* differencesWithLog(
     // Lower-case UUIDs sort as text as they sort as UUIDs.
     const isLeft = right.value === undefined || (left.value !== undefined && left.value.id <= right.value.id);
     const isRight = left.value === undefined || (right.value !== undefined && right.value.id <= left.value.id);
-    const finding = differenceOf(service, isLeft ? left.value : undefined, isRight ? right.value : undefined);
+    const finding = differenceOf(service, isLeft ? left.value : undefined, isRight ? right.value : undefined, kafka);
     if (finding !== undefined) yield finding;
     if (isLeft) left = await stored.next();
     if (isRight) right = await logged.next();
   }
 }
 
-function differenceOf(service: string, stored: Stored | undefined, logged: Logged | undefined): Finding | undefined {
+function differenceOf(
+  service: string,
+  stored: Stored | undefined,
+  logged: Logged | undefined,
+  kafka: OnKafka | undefined,
+): Finding | undefined {
   const found = (id: string, is: string, shouldBe: string) => ({
     ...{ invariant: 7 as const, row: `event ${id}`, orderId: null, is, shouldBe },
   });
@@ -86,13 +114,20 @@ function differenceOf(service: string, stored: Stored | undefined, logged: Logge
     return logged && found(logged.id, `on the bus: ${logged.event}`, `stored by ${service}`);
   }
   if (logged === undefined) {
-    const is = `marked as published by ${service}: ${stored.event}`;
-    return stored.required ? found(stored.id, is, 'on the bus') : undefined;
+    return isMissed(stored, kafka)
+      ? found(stored.id, `marked as published by ${service}: ${stored.event}`, 'on the bus')
+      : undefined;
   }
   const isSame = stored.event === logged.event && stored.content === logged.content && logged.content === logged.other;
   return isSame
     ? undefined
     : found(stored.id, `on the bus with other content: ${logged.event}`, `as stored: ${stored.event}`);
+}
+
+/** On Kafka also what the mark's clock takes for older than the switch. */
+function isMissed({ required, place, subject, publishedMs }: Stored, kafka: OnKafka | undefined): boolean {
+  if (required === 'NOWHERE' || publishedMs === null || kafka?.has(Number(place))) return false;
+  return required === 'LOG' || !kafka?.hasExpired(subject, publishedMs);
 }
 
 /** The text of `jsonb` has one form, so that equal envelopes have equal hashes in both databases. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 
 import { audit, type Audited } from '../../infra/audit/audit.ts';
+import type { KeptEvents } from '../../infra/audit/events-on-kafka.ts';
 import { CannotLook } from '../../infra/audit/snapshot.ts';
 import { type AuditedShop, brokenIn, MUG, openAuditedShop } from '../support/audited-shop.ts';
 
@@ -162,17 +163,27 @@ describe('the audit of events', function () {
     assert.deepEqual([newIn(drained), drained.inProgress], [[], []]);
   });
 
-  it('looks for no event on the log that went by Kafka, and says so, but for those from before', async () => {
+  it('looks on Kafka for what was published since the switch, and in the log for what came before', async () => {
     const [before] = await anOrder();
     await shop.damage('bus', `update bus_carrier set carrier = 'kafka', changed_at = clock_timestamp()`);
     await shop.addStock(MUG, 5);
     await shop.damage('platform', `update outbox set published_at = clock_timestamp() where published_at is null`);
-    const switched = await look();
-    assert.deepEqual(newIn(switched), []);
-    assert.match(switched.notes.join(), /^7: events published since .* are on Kafka, which is not read/);
+    await assert.rejects(look(), (error) => error instanceof CannotLook && /set KAFKA_BROKERS/.test(error.message));
+    const lookWith = async (expired: boolean) => {
+      const topics = { open: () => Promise.resolve(emptyTopics(expired)) };
+      const deps = { urls: shop.urls, ledger: undefined, workflows: undefined, topics };
+      return audit(deps, { only: [7], recheckAfterMs: 50 });
+    };
+    const kept = newIn(await lookWith(false));
+    assert.equal(kept.length, 1);
+    assert.match(String(kept[0]?.is), /^marked as published by platform: InventoryAdjusted /);
+    const expired = await lookWith(true);
+    assert.deepEqual(newIn(expired), []);
+    assert.match(expired.notes.join(), /^7: 1 events of platform are not looked for: Kafka has none any more$/);
 
     await shop.damage('bus', 'delete from event_log where event_id = $1', [before?.event_id]);
-    assert.ok((await broken()).some((text) => text.startsWith(`event ${before?.event_id}: marked as published`)));
+    const rows = newIn(await lookWith(true)).map(({ row }) => row);
+    assert.deepEqual(rows, [`event ${before?.event_id}`], 'an event from before the switch is in the log or lost');
     await shop.damage('bus', `update bus_carrier set carrier = 'embedded'`);
     assert.equal((await broken()).filter((text) => text.includes('InventoryAdjusted')).length, 1);
   });
@@ -189,4 +200,14 @@ describe('the audit of events', function () {
     const asked = audit({ urls, ledger: undefined, workflows: undefined }, { only: [7] });
     await assert.rejects(asked, (error) => error instanceof CannotLook && /Set BUS_DATABASE_URL/.test(error.message));
   });
+});
+
+/** Topics without a record: nothing was ever there, or everything was thrown away. */
+const emptyTopics = (expired: boolean): KeptEvents => ({
+  records: 0,
+  async *read() {},
+  hasExpired: () => expired,
+  isCut: () => expired,
+  beginsAt: () => null,
+  close: () => Promise.resolve(),
 });

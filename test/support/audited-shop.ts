@@ -14,6 +14,7 @@ import type { CheckoutInput, SagaEnd } from '../../domain/checkout.ts';
 import type { Refusal } from '../../domain/errors.ts';
 import type { Money } from '../../domain/money.ts';
 import type { BegunRefund, RefundLine } from '../../domain/refund.ts';
+import type { EventBus } from '../../events/bus/bus.ts';
 import { openEmbeddedBus } from '../../events/bus/embedded.ts';
 import { startRelay } from '../../events/relay.ts';
 import { audit, type Audited, type AuditOptions } from '../../infra/audit/audit.ts';
@@ -211,10 +212,10 @@ export async function openAuditedShop() {
     audit: (options: AuditOptions = {}, asked: Readonly<{ workflows?: Workflows }> = { workflows }): Promise<Audited> =>
       audit({ urls, ledger, workflows: asked.workflows }, { only: WITHOUT_RELAYS, recheckAfterMs: 50, ...options }),
 
-    /** Publishes all that the outboxes hold. */
-    async drain(): Promise<void> {
+    /** Publishes all that the outboxes hold, to the log or to a bus of the test's own. */
+    async drain(own?: EventBus): Promise<void> {
       const log = pino({ level: 'silent' });
-      const bus = openEmbeddedBus({ url: urls.bus, poolSize: 2, log });
+      const bus = own ?? openEmbeddedBus({ url: urls.bus, poolSize: 2, log });
       const outboxes = { platform, order, payment };
       const relays = Object.entries(outboxes).map(([service, db]) =>
         startRelay({ db, bus, service, instance: 'test', log }),
@@ -226,7 +227,7 @@ export async function openAuditedShop() {
         });
       } finally {
         await Promise.all(relays.map((relay) => relay.stop()));
-        await bus.close();
+        if (own === undefined) await bus.close();
       }
     },
 
