@@ -61,7 +61,8 @@ export async function applyFresh(
     on conflict do nothing
     returning event_id::text as "eventId"`;
   const fresh = new Set(rows.map(({ eventId }) => eventId));
-  const wanted = events.filter(({ id }) => fresh.has(id));
+  // Deleted as they are taken: a batch may hold an event twice.
+  const wanted = events.filter(({ id }) => fresh.delete(id));
   if (wanted.length > 0) await view.apply(tx, wanted, settings);
   return wanted.length;
 }
