@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { pino } from 'pino';
@@ -7,6 +8,7 @@ import type { EventBus } from '../../events/bus/bus.ts';
 import { openKafkaBus } from '../../events/bus/kafka.ts';
 import { type Relay, startRelay } from '../../events/relay.ts';
 import { type Databases, openPlatform } from '../../infra/databases.ts';
+import { assertEventsAudited } from './audited-events.ts';
 import { freshDatabases, query, type TestDatabases } from './databases.ts';
 import { append, stockEvent, stockSubject, unpublished, upTo } from './events.ts';
 import { eventually } from './eventually.ts';
@@ -20,7 +22,8 @@ const DRAIN_LIMIT_MS = 120_000;
 export class KafkaFlow {
   readonly #databases: TestDatabases;
   readonly #platform: Databases['platform'];
-  readonly #brokers: readonly string[];
+  /** Topics of its own: other flows of the broker have events of the same names. */
+  readonly #kafka: Readonly<{ brokers: readonly string[]; prefix: string }>;
   readonly #inbox: Inbox;
   readonly #buses: EventBus[] = [];
   readonly #relays: Relay[] = [];
@@ -30,7 +33,7 @@ export class KafkaFlow {
 
   private constructor(databases: TestDatabases, brokers: readonly string[], inbox: Inbox) {
     this.#databases = databases;
-    this.#brokers = brokers;
+    this.#kafka = { brokers, prefix: `${randomBytes(4).toString('hex')}.` };
     this.#inbox = inbox;
     this.#platform = openPlatform(databases.urls.platform, { poolSize: 12 });
   }
@@ -70,6 +73,7 @@ export class KafkaFlow {
     const versions = await this.#inbox.versions();
     for (const place of PLACES) assert.deepEqual(versions[stockSubject(place)], upTo(this.#version));
     assert.deepEqual(await query(this.#databases.adminUrl('bus'), 'select error from dead_letters'), []);
+    assert.equal(await assertEventsAudited(this.#databases, this.#kafka), all);
   }
 
   async close(): Promise<void> {
@@ -83,7 +87,7 @@ export class KafkaFlow {
 
   #open(): EventBus {
     const bus = openKafkaBus({
-      ...{ brokers: this.#brokers, url: this.#databases.urls.bus, poolSize: 3, partitions: 4 },
+      ...{ ...this.#kafka, url: this.#databases.urls.bus, poolSize: 3, partitions: 4 },
       ...{ log: pino({ level: 'silent' }), sessionTimeoutMs: SESSION_MS },
     });
     this.#buses.push(bus);
