@@ -30,19 +30,15 @@ type Applied = Readonly<{ outcome: WebhookOutcome; wasSettled?: true }>;
 
 async function apply(deps: WebhookDeps, ref: WebhookRef, orderId: string): Promise<Applied> {
   const before = await readStanding(deps.payment, orderId);
-  const late: Applied = {
-    outcome: 'LATE_CAPTURE',
-    ...(before.payment?.status === 'REFUNDED' && { wasSettled: true }),
-  };
   // Nothing that the gateway could say changes a payment that was captured as asked.
   if (before.mark.decision !== 'CAPTURED') {
     if (before.payment === undefined) throw new Error(`the payment of order ${orderId} is gone`);
     const charge = await lookUp(deps, before.payment);
     const after = await deps.payment.$transaction((tx) => learn(tx, orderId, charge, null));
-    if (isLate(after, charge)) return late;
+    if (isLate(after, charge)) return late(after);
     if (after.mark.decision === null || after.mark.decision === 'ABANDONED') return UNCHANGED;
   } else if (before.payment?.goesBack === true) {
-    return late;
+    return late(before);
   }
   // By the time of the decision, not by who made it: a repeat, whose first attempt could not report, must say so too.
   return (await decidedSince(deps.payment, ref, orderId)) ? { outcome: 'APPLIED' } : UNCHANGED;
@@ -50,9 +46,14 @@ async function apply(deps: WebhookDeps, ref: WebhookRef, orderId: string): Promi
 
 const UNCHANGED: Applied = { outcome: 'UNCHANGED' };
 
+const late = ({ payment }: Standing): Applied => ({
+  outcome: 'LATE_CAPTURE',
+  ...(payment?.status === 'REFUNDED' && { wasSettled: true }),
+});
+
 /** Money was taken for an order that is given up: it is to go back, or went back and may not be recorded yet. */
 function isLate({ mark, payment }: Standing, { captured }: Charge): boolean {
   if (mark.decision === null || mark.decision === 'CAPTURED' || captured === null) return false;
-  // Another amount than was asked: whoever heard that refusal gives it back, and a person looks at it there.
-  return payment?.status !== 'FAILED' || payment.capturedMinor === null;
+  // Another amount than was asked: whoever heard that refusal gives it back, and a person looks at it there, once.
+  return mark.answer?.code !== 'PAYMENT_AMOUNT_MISMATCH' || payment?.status === 'REFUNDED';
 }

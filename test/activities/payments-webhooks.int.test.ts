@@ -218,6 +218,40 @@ describe('the events of a provider', function () {
       assert.equal(await refusalCode(shop.activities.checkPayment(input)), 'PAYMENT_AMOUNT_MISMATCH');
     });
 
+    it('leave another amount to them also while they give it back, so that one person is asked and not two', async () => {
+      const input = captureInput('tok_wrong_amount');
+      const { orderId } = input;
+      const early = await withEvent(input, () => refusalCode(shop.activities.capturePayment(input)));
+      await sleep(5);
+      const later = await eventOf(input);
+      await shop.activities.abandonPayment(input);
+      await shop.script({ route: 'refund', kind: 'status', status: 503, orderId });
+      await assert.rejects(shop.activities.settleWithGateway(input), GatewayOutage);
+      assert.equal(await statusOf(input), 'LATE_CAPTURED');
+      assert.deepEqual(await apply(early), { outcome: 'APPLIED', orderId });
+      assert.deepEqual(await apply(later), { outcome: 'UNCHANGED', orderId });
+
+      await settleFully(shop, orderId);
+      assert.equal(await statusOf(input), 'REFUNDED');
+      for (const ref of [early, later]) {
+        assert.deepEqual(await apply(ref), { outcome: 'LATE_CAPTURE', orderId, wasSettled: true });
+      }
+    });
+
+    it('say that money was given back which somebody gives back while they ask the gateway', async () => {
+      const input = captureInput('tok_wrong_amount');
+      const { orderId } = input;
+      assert.equal(await refusalCode(shop.activities.capturePayment(input)), 'PAYMENT_AMOUNT_MISMATCH');
+      const ref = await eventOf(input);
+      await shop.activities.abandonPayment(input);
+      await shop.script({ route: 'lookup', kind: 'hold', orderId });
+      const applied = apply(ref);
+      await shop.untilHeld();
+      await settleFully(shop, orderId);
+      await shop.letGo();
+      assert.deepEqual(await applied, { outcome: 'LATE_CAPTURE', orderId, wasSettled: true });
+    });
+
     it('are of no order of ours when no payment has that charge', async () => {
       const event = {
         ...(await eventAbout(shop, (await awaiting()).orderId)),
@@ -247,6 +281,16 @@ describe('the events of a provider', function () {
     });
   });
 
+  /** An event of this order that comes while the work is done, before the payment is decided. */
+  async function withEvent(input: CaptureInput, work: () => Promise<unknown>): Promise<WebhookRef> {
+    await shop.script({ route: 'confirm', kind: 'hold', orderId: input.orderId });
+    const done = work();
+    await shop.untilHeld();
+    const ref = await eventOf(input);
+    await shop.letGo();
+    await done;
+    return ref;
+  }
   async function untilMoneyMoved(orderId: string): Promise<void> {
     const deadline = Date.now() + 10_000;
     while ((await moneyOf(shop, orderId)).length === 0) {
