@@ -10,7 +10,7 @@ import { WITHOUT_RELAYS } from '../support/commands.ts';
 import { MADE, PLANTED, type Planted } from '../support/planted-findings.ts';
 
 describe('each rule of the audit', function () {
-  this.timeout(60_000);
+  this.timeout(180_000); // an order for each rule, made and looked at once
   let shop: AuditedShop;
   let audited: Audited;
   const asked: LedgerQuery[] = [];
