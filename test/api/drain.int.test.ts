@@ -31,9 +31,9 @@ describe('the API process', function () {
     dataDir = await mkdtemp(join(tmpdir(), 'commerce-saga-drain-'));
     addressBefore = process.env['TEMPORAL_ADDRESS'];
     process.env['TEMPORAL_ADDRESS'] = (await temporalServer()).address;
-    const { platform, order, payment, bus } = databases.urls;
+    const { platform, order, payment, views, bus } = databases.urls;
     const urls = { PLATFORM_DATABASE_URL: platform, ORDER_DATABASE_URL: order, PAYMENT_DATABASE_URL: payment };
-    config = readConfig({ DATA_DIR: dataDir, PORT: '0', ...urls, BUS_DATABASE_URL: bus });
+    config = readConfig({ DATA_DIR: dataDir, PORT: '0', ...urls, VIEWS_DATABASE_URL: views, BUS_DATABASE_URL: bus });
   });
   after(async () => {
     if (addressBefore === undefined) delete process.env['TEMPORAL_ADDRESS'];
