@@ -12,6 +12,7 @@ import {
   checkPostgresProgram,
 } from './doctor/machine.ts';
 import { checkApi, checkDatabases, checkGateway, checkTemporal, checkTemporalProgram } from './doctor/system.ts';
+import { checkViews } from './doctor/views.ts';
 
 const MARKS: Readonly<Record<Check['status'], string>> = {
   ok: 'ok     ',
@@ -53,6 +54,7 @@ async function allChecks(): Promise<Check[]> {
     checkDatabases(config, running),
     examine('Temporal', () => checkTemporal(config, running), 'Correct TEMPORAL_ADDRESS.'),
     examine('Payment gateway', () => checkGateway(config, running), 'Correct GATEWAY_URL.'),
+    examine('Views', () => checkViews(config, running), 'Look at logs/events.log in DATA_DIR.'),
     examine('API', () => checkApi(running), 'Look at logs/api.log in DATA_DIR.'),
   ]);
   return [checkNode(), ...found.flat()];
