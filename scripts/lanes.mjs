@@ -7,26 +7,33 @@ import { availableParallelism } from 'node:os';
  */
 const TWO_LANES = ['int', 'e2e'];
 
+/** Files that load the machine to its limit and expect answers in time: a neighbour would make them late. */
+const ALONE = ['test/e2e/races.e2e.test.ts'];
+
 /** What the reporter writes where a file's report ends; no text has it, and no character of UTF-8 contains it. */
 const END_OF_REPORT = 0x1e;
 
 /**
- * How mocha processes share the files of a suite: each goes through its list and claims a file before it runs it, the
- * first one from the front and the second one from the back, until they meet. So neither waits long for the other, and
- * files of one folder, which are after the same resource, seldom run side by side.
+ * How mocha processes share the files of a suite. The lanes of a round run side by side: each goes through its list and
+ * claims a file before it runs it, the first one from the front and the second one from the back, until they meet. So
+ * neither waits long for the other, and files of one folder, which are after the same resource, seldom run side by side.
  *
- * @returns the list of each lane
+ * @returns rounds, which run one after the other, each with the list of each of its lanes
  */
-export function lanesOf(suite, files, cores = availableParallelism()) {
-  const two = TWO_LANES.includes(suite) && cores > 1 && files.length > 1;
-  return two ? [files, files.toReversed()] : [files];
+export function roundsOf(suite, files, cores = availableParallelism()) {
+  if (!TWO_LANES.includes(suite) || cores < 2) return [[files]];
+  const shared = files.filter((file) => !ALONE.includes(file));
+  const alone = files.filter((file) => ALONE.includes(file));
+  const lanes = shared.length > 1 ? [shared, shared.toReversed()] : [shared];
+  return [lanes, [alone]].filter(([list]) => list.length > 0);
 }
 
 /**
- * What the lanes counted together. The same problem of two lanes, such as an interruption, is one, and a file that none
- * of them ran is another.
+ * What lanes or rounds counted together. The same problem of two, such as an interruption, is one.
+ *
+ * @param files which must all have run: one that none of them ran is a problem
  */
-export function sumOf(results, files) {
+export function sumOf(results, files = []) {
   const sum = {
     passed: results.reduce((sum, { passed }) => sum + passed, 0),
     failed: results.reduce((sum, { failed }) => sum + failed, 0),

@@ -15,12 +15,21 @@ const POLL_MS = 500;
 export const RESULTS = process.env.TEST_RESULTS_DIR ?? join(ROOT, 'test-results');
 
 /**
- * Runs one suite, each of its lanes in a mocha process, side by side. What one lane lacks or breaks, the suite does.
+ * Runs one suite, each lane of a round in a mocha process. What one lane lacks or breaks, the suite does.
  *
- * @param lanes lists of files, of `lanesOf`; the output of a lone one is seen while it runs
+ * @param rounds lists of files, of `roundsOf`; the output of a lone lane is seen while it runs
  * @returns what `runMocha` does, for all of it
  */
-export async function runSuite({ suite, lanes, ...rest }) {
+export async function runSuite({ rounds, ...rest }) {
+  const results = [];
+  for (const lanes of rounds) {
+    results.push(await runRound({ lanes, ...rest }));
+    if (results.at(-1).interrupted) break;
+  }
+  return sumOf(results);
+}
+
+async function runRound({ suite, lanes, ...rest }) {
   const [files] = lanes;
   if (lanes.length === 1) return runMocha({ suite, files, ...rest });
   const claims = join(RESULTS, `${suite}-${process.pid}-claims`);

@@ -2,7 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { ensureInstalled } from './bootstrap.mjs';
-import { lanesOf } from './lanes.mjs';
+import { roundsOf } from './lanes.mjs';
 import { RESULTS, runSuite } from './mocha.mjs';
 import { limitMsOf, plan, USAGE } from './suites.mjs';
 
@@ -56,9 +56,9 @@ process.exitCode = total.failed > 0 ? 1 : 0;
 async function judged(suite, files) {
   if (files.length === 0) return { passed: 0, failed: 0, skipped: [], problems: ['it has no test file'] };
   // Whoever runs a part of a suite wants to watch it.
-  const lanes = filtered ? [files] : lanesOf(suite, files);
+  const rounds = filtered ? [[files]] : roundsOf(suite, files);
   const startedAt = Date.now();
-  const result = await runSuite({ suite, lanes, options, limitMs: limitMsOf(suite) });
+  const result = await runSuite({ suite, rounds, options, limitMs: limitMsOf(suite) });
   tellTimes(suite, Date.now() - startedAt, result.files);
   const silent = result.skipped.filter(({ reason }) => reason === null);
   result.problems.push(...silent.map(({ title }) => `"${title}" is skipped without a reason`));

@@ -10,6 +10,8 @@ import { hasEnded, runCommand } from '../../infra/embedded/child.ts';
 import { eventually } from '../support/eventually.ts';
 
 const LIMIT_MS = 25_000;
+/** Whoever adopts a server of a killed process takes a moment to notice that it ended. */
+const REAPED_WITHIN_MS = 5_000;
 
 type Result = {
   passed: number;
@@ -58,7 +60,7 @@ describe('the test runner', () => {
 
     const [, pid] = /SERVER (\d+)/.exec(output) ?? assert.fail(output);
     assert.deepEqual(result.problems, ['mocha ended with SIGKILL before its report']);
-    assert.ok(await hasEnded(Number(pid), 0));
+    assert.ok(await hasEnded(Number(pid), REAPED_WITHIN_MS));
   });
 
   it('shares the files of a suite between two processes: each runs once, its report in one piece', async () => {
@@ -83,17 +85,25 @@ describe('the test runner', () => {
     assert.deepEqual([passed, problems], [6, [`${pathOf('empty')} ran in no process`]]);
   });
 
+  it('runs one round after the other, and counts both', async () => {
+    const { output, result } = await runRounds([[['meets-one'], ['meets-two']], [['mixed']]]);
+
+    const { passed, failed, skipped, problems } = result;
+    assert.deepEqual([passed, failed, skipped.length, problems], [7, 1, 3, []]);
+    assert.ok(output.lastIndexOf('✔ goes') < output.indexOf('a suite of every outcome'), output);
+  });
+
   it('lets one process of a suite end its tests when the other one was killed, whose servers it ends', async () => {
     const { output, result } = await runFixtures(['dies-with-server'], ['mixed']);
 
     const [, pid] = /SERVER (\d+)/.exec(output) ?? assert.fail(output);
     assert.deepEqual([result.passed, result.failed], [1, 1]);
     assert.deepEqual(result.problems, ['mocha ended with SIGKILL before its report']);
-    assert.ok(await hasEnded(Number(pid), 0));
+    assert.ok(await hasEnded(Number(pid), REAPED_WITHIN_MS));
   });
 
-  it('hands a Ctrl-C to every process of a suite, and says once that it was interrupted', async () => {
-    const run = spawn(process.execPath, programOf([['waits'], ['meets-one']]), {
+  it('hands a Ctrl-C to every process of a suite, says once that it was interrupted, and begins no other round', async () => {
+    const run = spawn(process.execPath, programOf([[['waits'], ['meets-one']], [['mixed']]]), {
       env: environment(),
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -165,8 +175,10 @@ describe('the test runner', () => {
 
   const runFixture = async (name: string): Promise<Result> => (await runFixtures([name])).result;
 
-  async function runFixtures(...lanes: string[][]): Promise<{ output: string; result: Result }> {
-    const { output } = await runCommand(process.execPath, programOf(lanes), LIMIT_MS, { env: environment() });
+  const runFixtures = (...lanes: string[][]) => runRounds([lanes]);
+
+  async function runRounds(rounds: string[][][]): Promise<{ output: string; result: Result }> {
+    const { output } = await runCommand(process.execPath, programOf(rounds), LIMIT_MS, { env: environment() });
     return { output, result: resultIn(output) };
   }
 });
@@ -176,10 +188,10 @@ const pathOf = (fixture: string): string => `test/scripts/fixtures/${fixture}.ts
 const resultIn = (output: string): Result => JSON.parse(/RESULT (.*)/.exec(output)?.[1] ?? output) as Result;
 
 /** For Node: a suite of fixtures, and its result in the last line. */
-function programOf(lanes: string[][]): string[] {
+function programOf(rounds: string[][][]): string[] {
   const asked = {
     suite: 'fixtures',
-    lanes: lanes.map((names) => names.map(pathOf)),
+    rounds: rounds.map((lanes) => lanes.map((names) => names.map(pathOf))),
     options: [],
     limitMs: LIMIT_MS,
     exitLimitMs: 1_000,

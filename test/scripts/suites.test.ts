@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 
 type Run = { suite: string; files: string[] };
 type Suites = {
@@ -6,7 +7,7 @@ type Suites = {
   plan: (args: string[], files: string[]) => { runs: Run[]; options: string[]; filtered: boolean };
 };
 
-type Lanes = { lanesOf: (suite: string, files: string[], cores: number) => string[][] };
+type Lanes = { roundsOf: (suite: string, files: string[], cores: number) => string[][][] };
 
 const FILES = [
   'test/domain/money.test.ts',
@@ -81,25 +82,38 @@ describe('the plan of a test run', () => {
   });
 });
 
-describe('the lanes of a suite', () => {
-  let lanesOf: Lanes['lanesOf'];
+describe('the rounds of a suite', () => {
+  let roundsOf: Lanes['roundsOf'];
 
   before(async () => {
     const file: string = new URL('../../scripts/lanes.mjs', import.meta.url).href;
-    ({ lanesOf } = (await import(file)) as Lanes);
+    ({ roundsOf } = (await import(file)) as Lanes);
   });
 
-  it('hold every file, the second one from the back', () => {
-    assert.deepEqual(lanesOf('int', ['a', 'b', 'c'], 8), [
+  it('have two lanes with every file, the second one from the back', () => {
+    const lanes = [
       ['a', 'b', 'c'],
       ['c', 'b', 'a'],
-    ]);
+    ];
+    assert.deepEqual(roundsOf('int', ['a', 'b', 'c'], 8), [lanes]);
   });
 
-  it('are one where a second would have no file or no processor, or would disturb the first', () => {
-    assert.deepEqual(lanesOf('int', ['a'], 8), [['a']]);
-    assert.deepEqual(lanesOf('int', ['a', 'b'], 1), [['a', 'b']]);
-    assert.deepEqual(lanesOf('long', ['a', 'b'], 8), [['a', 'b']]);
-    assert.deepEqual(lanesOf('int', [], 8), [[]]);
+  it('keep a file that loads the machine by itself for a round of its own', () => {
+    const races = 'test/e2e/races.e2e.test.ts';
+    assert.ok(existsSync(races), 'it is known by its name');
+    assert.deepEqual(roundsOf('e2e', ['a', races, 'z'], 8), [
+      [
+        ['a', 'z'],
+        ['z', 'a'],
+      ],
+      [[races]],
+    ]);
+    assert.deepEqual(roundsOf('e2e', [races], 8), [[[races]]]);
+  });
+
+  it('have one lane where a second would have no file or no processor, or would disturb the first', () => {
+    assert.deepEqual(roundsOf('int', ['a'], 8), [[['a']]]);
+    assert.deepEqual(roundsOf('int', ['a', 'b'], 1), [[['a', 'b']]]);
+    assert.deepEqual(roundsOf('long', ['a', 'b'], 8), [[['a', 'b']]]);
   });
 });
