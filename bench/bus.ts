@@ -8,6 +8,7 @@ import { openKafkaBus } from '../events/bus/kafka.ts';
 import { appendToOutbox } from '../events/outbox.ts';
 import { type RelayDeps, startRelay } from '../events/relay.ts';
 import { type Databases, openPlatform } from '../infra/databases.ts';
+import { assertEventsAudited } from '../test/support/audited-events.ts';
 import { freshDatabases, type TestDatabases } from '../test/support/databases.ts';
 import { stockEvent } from '../test/support/events.ts';
 import { startKafka } from '../test/support/kafka-broker.ts';
@@ -88,6 +89,7 @@ async function benchCarrier(
     const { relayed, consumed, wrong } = await pileThrough(bench, events);
     const flow = await flowThrough(bench, events);
     const latenciesMs = await measureLatencies(bench, latencies);
+    bench.say(`audit of ${await assertEventsAudited(databases, broker)} events: clean`);
     return { carrier, events, relayed, consumed, through: flow.rate, latenciesMs, wrong: wrong + flow.wrong };
   } finally {
     await bus.close();
