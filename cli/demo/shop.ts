@@ -6,6 +6,10 @@ const REQUEST_LIMIT_MS = 45_000;
 const ATTEMPTS = 6;
 const FIRST_PAUSE_MS = 250;
 const POLL_MS = 200;
+/** After this a catalogue without products is taken for an empty one. */
+const OPENS_WITHIN_MS = 15_000;
+/** Between two looks at shelves that may be filling; what is away for longer than this has stopped coming. */
+const FILLING_MS = 1_000;
 
 const stock = z.object({ locationCode: z.string(), available: z.number() });
 const productPage = z.object({
@@ -62,19 +66,16 @@ export function openShop(api: string) {
   };
 
   return {
-    /** Everything on the shelves, all pages. */
+    /**
+     * Everything on the shelves. They are filled by events: in a shop that has just opened some are still on their way, so
+     * it is looked at until there are as many as before.
+     */
     async shelves(): Promise<Shelf[]> {
-      const shelves: Shelf[] = [];
-      for (let cursor = ''; ;) {
-        const page = await productsAt(new URL(`/v1/products?limit=100${cursor}`, api));
-        for (const { productId, price, stock: own, variants } of page.items) {
-          const all = [{ variantId: null, stock: own }, ...variants];
-          for (const { variantId, stock: places } of all) {
-            shelves.push(...places.map((place) => ({ productId, variantId, ...place, currency: price.currency })));
-          }
-        }
-        if (page.next === null) return shelves;
-        cursor = `&cursor=${page.next}`;
+      let before = 0;
+      for (const deadline = Date.now() + OPENS_WITHIN_MS; ; await sleep(FILLING_MS)) {
+        const shelves = await shelvesOf(api);
+        if ((shelves.length > 0 && shelves.length === before) || Date.now() > deadline) return shelves;
+        before = shelves.length;
       }
     },
 
@@ -132,6 +133,22 @@ export function describe({ http, body: { code, status, failure } }: Answer): str
   if (code !== undefined) return code;
   if (failure != null) return `${String(status)} (${failure.code})`;
   return typeof status === 'string' ? status : `HTTP ${http}`;
+}
+
+/** As they are now, all pages. */
+async function shelvesOf(api: string): Promise<Shelf[]> {
+  const shelves: Shelf[] = [];
+  for (let cursor = ''; ;) {
+    const page = await productsAt(new URL(`/v1/products?limit=100${cursor}`, api));
+    for (const { productId, price, stock: own, variants } of page.items) {
+      const all = [{ variantId: null, stock: own }, ...variants];
+      for (const { variantId, stock: places } of all) {
+        shelves.push(...places.map((place) => ({ productId, variantId, ...place, currency: price.currency })));
+      }
+    }
+    if (page.next === null) return shelves;
+    cursor = `&cursor=${page.next}`;
+  }
 }
 
 async function productsAt(url: URL): Promise<z.infer<typeof productPage>> {

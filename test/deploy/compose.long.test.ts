@@ -57,7 +57,7 @@ describe('the services of docker-compose.yml, as processes of the build', () => 
     await payOne();
   });
 
-  it('hand the events of what was sold to the bus, from every outbox', async () => {
+  it('hand the events of what was sold to the bus, from every outbox, and bring them to the views', async () => {
     const { METRICS_PORT: port } = system.env('events');
     const metrics = await eventually('nothing waits', async () => {
       const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
@@ -65,6 +65,10 @@ describe('the services of docker-compose.yml, as processes of the build', () => 
     });
     for (const service of ['platform', 'order', 'payment'])
       assert.match(metrics, new RegExp(`^outbox_published_total\\{service="${service}"\\} [1-9]`, 'm'));
+    await eventually('the order is in the views', async () => {
+      const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+      return /^projection_applied_events_total\{view="sales"\} [1-9]/m.test(text) ? true : undefined;
+    });
   });
 
   it('hear from the gateway that a transfer has come', async function () {

@@ -113,9 +113,9 @@ describe('docker-compose.yml', () => {
       Object.keys(services[name]?.environment ?? {}).filter((key) => /_(DATABASE|MIGRATION)_URL$/.test(key));
     assert.deepEqual(credentials('gateway'), ['GATEWAY_DATABASE_URL']);
     const shop = ['PLATFORM_DATABASE_URL', 'ORDER_DATABASE_URL', 'PAYMENT_DATABASE_URL'];
-    assert.deepEqual(credentials('api'), [...shop, 'BUS_DATABASE_URL']);
+    assert.deepEqual(credentials('api'), [...shop, 'VIEWS_DATABASE_URL', 'BUS_DATABASE_URL']);
     assert.deepEqual(credentials('events'), [...shop, 'VIEWS_DATABASE_URL', 'BUS_DATABASE_URL']);
-    assert.deepEqual(credentials('workers'), shop);
+    assert.deepEqual(credentials('workers'), [...shop, 'VIEWS_DATABASE_URL', 'BUS_DATABASE_URL']);
     assert.deepEqual(credentials('temporal'), []);
   });
 
