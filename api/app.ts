@@ -22,6 +22,7 @@ import { resolveRoutes } from './resolve.ts';
 import { salesRoutes } from './sales.ts';
 import { userProfileRoutes } from './user-profile.ts';
 import { userRoutes } from './users.ts';
+import { viewRoutes } from './views-admin.ts';
 
 const EXPOSED_HEADERS = [
   'ETag',
@@ -52,7 +53,7 @@ export function createApp(deps: ApiDeps): Express {
   app.use(checkoutRoutes(deps), orderListRoutes(deps), orderRoutes(deps), refundRoutes(deps));
   app.use(productAdminRoutes(deps), catalogueRoutes(deps), inventoryRoutes(deps));
   app.use(userProfileRoutes(deps), userRoutes(deps), salesRoutes(deps));
-  app.use(attentionRoutes(deps), resolveRoutes(deps), deadLetterRoutes(deps));
+  app.use(attentionRoutes(deps), resolveRoutes(deps), deadLetterRoutes(deps), viewRoutes(deps));
   app.use(notFound, problems(log));
   return app;
 }

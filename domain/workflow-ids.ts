@@ -11,3 +11,6 @@ export const refundWorkflowId = (refundId: string): string => `refund-${refundId
 
 /** Workflow id of what a provider's event leads to. */
 export const webhookWorkflowId = (provider: string, eventId: string): string => `webhook-${provider}-${eventId}`;
+
+/** Workflow id of the one rebuild that a view may have at a time. */
+export const rebuildWorkflowId = (view: string): string => `rebuild-${view}`;

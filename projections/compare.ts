@@ -30,6 +30,10 @@ export type ViewComparison = Readonly<{
   ahead: number;
 }>;
 
+/** Rows that are not the same live and rebuilt. */
+export const differencesOf = ({ tables }: Pick<ViewComparison, 'tables'>): number =>
+  tables.reduce((sum, { onlyLive, onlyRebuilt, differing }) => sum + onlyLive + onlyRebuilt + differing, 0);
+
 /** Rows compared in one statement. */
 const PAGE = 2_000;
 const SAMPLES = 10;

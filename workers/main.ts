@@ -16,12 +16,14 @@ import { keepTemporalPrepared } from './prepare-temporal.ts';
 import { reconcileSchedule } from './reconcile-schedule.ts';
 import { runtimeOptions } from './runtime-log.ts';
 import type { OpenWorker, WorkerContext } from './temporal-worker.ts';
+import { openViewsWorker } from './views-worker.ts';
 
 const WORKERS = {
   'checkout-worker': openCheckoutWorker,
   'inventory-worker': openInventoryWorker,
   'order-worker': openOrderWorker,
   'payment-worker': openPaymentWorker,
+  'views-worker': openViewsWorker,
 } as const satisfies Record<string, (context: WorkerContext) => Promise<OpenWorker>>;
 type WorkerName = keyof typeof WORKERS;
 
@@ -33,6 +35,10 @@ const NEEDS: Readonly<Record<WorkerName, (config: Config) => unknown>> = {
   'payment-worker': (config) => {
     databaseUrl(config, 'payment');
     return openPaymentGateway(config);
+  },
+  'views-worker': (config) => {
+    databaseUrl(config, 'views');
+    databaseUrl(config, 'bus');
   },
 };
 

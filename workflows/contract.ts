@@ -6,7 +6,13 @@ import type { ReconcileProgress } from '../domain/reconcile.ts';
 import type { BegunAnswer } from '../domain/refund.ts';
 
 /** One task queue per service: its workers hold only that service's credentials. Names are in histories: never rename. */
-export const QUEUES = { checkout: 'checkout', inventory: 'inventory', orders: 'orders', payments: 'payments' } as const;
+export const QUEUES = {
+  checkout: 'checkout',
+  inventory: 'inventory',
+  orders: 'orders',
+  payments: 'payments',
+  views: 'views',
+} as const;
 
 /** The type of the workflow that makes an order. */
 export const CHECKOUT_WORKFLOW = 'checkout';
@@ -15,6 +21,8 @@ export const REFUND_WORKFLOW = 'refund';
 export const WEBHOOK_WORKFLOW = 'webhook';
 export const REPAIR_WORKFLOW = 'repair';
 export const RECONCILE_WORKFLOW = 'reconcile';
+/** Builds a view anew while it serves. */
+export const REBUILD_WORKFLOW = 'rebuildView';
 
 /** Wakes a checkout that waits for its payment. Only a wake-up: what became of the payment is in its row. */
 export const paymentChangedSignal = defineSignal('paymentChanged');

@@ -7,6 +7,7 @@ import type { OrderMoneyActivities } from '../activities/orders/contract.ts';
 import type { PaymentActivities } from '../activities/payments/activities.ts';
 import type { PaymentFinders, RefundActivities, WebhookActivities } from '../activities/payments/contract.ts';
 import type { SagaActivities } from '../activities/sagas/activities.ts';
+import type { RebuildActivities } from '../activities/views/rebuild.ts';
 import { QUEUES } from './contract.ts';
 
 /**
@@ -103,4 +104,13 @@ export const readingBooks = proxyActivities<Pick<PaymentFinders, 'findLedgerDiff
   scheduleToCloseTimeout: '12 minutes',
   heartbeatTimeout: '90 seconds', // one call of the books, with its repeats
   retry: { ...SEARCH.retry, maximumAttempts: 6 },
+});
+
+/** As long as a large past takes. A worker that died is noticed by its beat, and the next attempt goes on. */
+export const rebuilding = proxyActivities<RebuildActivities>({
+  taskQueue: QUEUES.views,
+  scheduleToCloseTimeout: '1 day',
+  startToCloseTimeout: '12 hours',
+  heartbeatTimeout: '30 seconds',
+  retry: { initialInterval: '2 seconds', backoffCoefficient: 2, maximumInterval: '1 minute' },
 });

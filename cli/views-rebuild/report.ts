@@ -1,4 +1,4 @@
-import type { RowDifference, TableComparison } from '../../projections/compare.ts';
+import { differencesOf, type RowDifference, type TableComparison } from '../../projections/compare.ts';
 import type { RebuildReport, RebuildStep } from '../../projections/rebuild.ts';
 
 const WIDTH = 20;
@@ -29,9 +29,6 @@ export function exitCodeOf(report: RebuildReport): number {
   if (report.result === 'SWAPPED') return 0;
   return report.result === 'REFUSED' || report.lacking > 0 || differencesOf(report) > 0 ? 1 : 0;
 }
-
-const differencesOf = ({ tables }: RebuildReport): number =>
-  tables.reduce((sum, { onlyLive, onlyRebuilt, differing }) => sum + onlyLive + onlyRebuilt + differing, 0);
 
 function endOf(report: RebuildReport): string {
   const { result, lacking, ahead, view } = report;

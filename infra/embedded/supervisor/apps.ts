@@ -49,7 +49,7 @@ export async function startGateway(system: System): Promise<string> {
 /** Starts all Temporal workers in one process. */
 export async function startWorkers(system: System): Promise<void> {
   const { config, found } = system;
-  const env = partEnvironment(config, found, ['platform', 'order', 'payment'], {
+  const env = partEnvironment(config, found, ['platform', 'order', 'payment', 'views', 'bus'], {
     GATEWAY_URL: found.gatewayUrl ?? '',
     STRIPE_SECRET_KEY: config.stripe.secretKey ?? '',
     ...NO_KAFKA,

@@ -1,0 +1,71 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+
+import { cancellationSignal, heartbeat } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
+
+import { rebuildActivities, type RebuildDeps } from '../activities/views/rebuild.ts';
+import { type Config, databaseUrl } from '../infra/config.ts';
+import { type Databases, openBus, openOrder, openPayment, openPlatform, openViews } from '../infra/databases.ts';
+import { viewNamed } from '../projections/all.ts';
+import { differencesOf } from '../projections/compare.ts';
+import type { HistoryPlaces } from '../projections/history.ts';
+import { NoHistory } from '../projections/history-stream.ts';
+import { AlreadyRebuilding, rebuildView } from '../projections/rebuild.ts';
+import { TooManyLeftOut } from '../projections/rebuild-past.ts';
+import { VIEW_NAMES } from '../projections/view.ts';
+import { QUEUES } from '../workflows/contract.ts';
+import { createWorker, type OpenWorker, type WorkerContext } from './temporal-worker.ts';
+
+/** Of an outbox, from which the past is read where the bus's log does not have it. */
+const READ_POOL_SIZE = 1;
+
+/** Rebuilds views, with the credentials of their database and of the bus, and of the outboxes where they are given. */
+export async function openViewsWorker(context: WorkerContext): Promise<OpenWorker> {
+  const { config } = context;
+  const views = openViews(databaseUrl(config, 'views'), { poolSize: config.databasePoolSize });
+  const bus = openBus(databaseUrl(config, 'bus'), { poolSize: READ_POOL_SIZE });
+  const outboxes = outboxesOf(config);
+  const rebuild = rebuilder(config, views, { bus, outboxes });
+  const activities = rebuildActivities({ rebuild, signal: cancellationSignal, beat: (step) => heartbeat(step) });
+  const worker = await createWorker(context, { taskQueue: QUEUES.views, activities });
+  return {
+    worker,
+    async close() {
+      for (const database of [views, bus, ...Object.values(outboxes)]) await database.$disconnect();
+    },
+  };
+}
+
+const rebuilder =
+  (config: Config, views: Databases['views'], places: HistoryPlaces): RebuildDeps['rebuild'] =>
+  async (name, signal, onStep) => {
+    const known = VIEW_NAMES.find((one) => one === name);
+    if (known === undefined) throw ApplicationFailure.nonRetryable(`there is no view ${name}`, 'UnknownView');
+    try {
+      const report = await rebuildView(viewNamed(known), {
+        ...{ views, places, signal, holder: `${hostname().slice(0, 40)} ${process.pid} ${randomUUID()}` },
+        options: { timeZone: config.shopTimeZone },
+        onStep: ({ step, done }) => onStep(`${step} ${Math.floor(100 * done)} %`),
+      });
+      const { view, source, applied, leftOut, lacking } = report;
+      const result = report.result === 'SWAPPED' ? 'SWAPPED' : 'REFUSED';
+      const differences = differencesOf(report);
+      return { view, result, source, applied, leftOut: leftOut.length, differences, lacking };
+    } catch (error) {
+      // A person must do something first.
+      const final = [NoHistory, AlreadyRebuilding, TooManyLeftOut].some((kind) => error instanceof kind);
+      if (!final || !(error instanceof Error)) throw error;
+      throw ApplicationFailure.nonRetryable(error.message, error.name);
+    }
+  };
+
+function outboxesOf({ databaseUrls }: Config): NonNullable<HistoryPlaces['outboxes']> {
+  const { platform, order, payment } = databaseUrls;
+  const pool = { poolSize: READ_POOL_SIZE };
+  return {
+    ...(platform !== undefined && { platform: openPlatform(platform, pool) }),
+    ...(order !== undefined && { order: openOrder(order, pool) }),
+    ...(payment !== undefined && { payment: openPayment(payment, pool) }),
+  };
+}
