@@ -34,9 +34,10 @@ export async function noteCaughtUp(db: Db, views: readonly ViewName[], at: Datab
  */
 export async function readViewLags(db: SqlTransaction): Promise<Readonly<Record<ViewName, number | null>>> {
   const rows = await db.$queryRaw<{ view: ViewName; lagMs: number | null }[]>`
-    select view, (greatest(extract(epoch from clock_timestamp() - caught_up_at), 0) * 1000)::float8 as "lagMs"
+    select view, (extract(epoch from clock_timestamp() - caught_up_at) * 1000)::float8 as "lagMs"
     from projection_progress`;
-  const known = new Map(rows.map(({ view, lagMs }) => [view, lagMs]));
+  // Not in SQL: its `greatest` takes nothing for less than everything. A clock that was set back makes no negative lag.
+  const known = new Map(rows.map(({ view, lagMs }) => [view, lagMs === null ? null : Math.max(0, lagMs)]));
   return Object.fromEntries(VIEW_NAMES.map((view) => [view, known.get(view) ?? null])) as Record<
     ViewName,
     number | null
