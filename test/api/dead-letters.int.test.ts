@@ -95,6 +95,13 @@ describe('dead letters over HTTP', function () {
     assertProblem(await redrive('1'), 404, 'NOT_FOUND');
   });
 
+  it('is redriven once, however many ask at the same moment', async () => {
+    await fileOne(api, 'a', 1);
+    await fileBehind(api, 'views', 'user/a', [deliveryOf('a', 2)]);
+    const answers = await Promise.all(Array.from({ length: 10 }, (_, n) => redrive(n % 2 === 0 ? '1' : '2')));
+    assert.deepEqual(answers.map(({ status }) => status).sort(), [202, ...Array.from({ length: 9 }, () => 409)]);
+  });
+
   it('gives a letter up with a reason, under the name of the administrator, and lets go what waited behind it', async () => {
     await fileOne(api, 'a', 1);
     await fileBehind(api, 'views', 'user/a', [deliveryOf('a', 2)]);

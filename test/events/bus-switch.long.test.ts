@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { pino } from 'pino';
@@ -11,12 +13,14 @@ import { openKafkaBus } from '../../events/bus/kafka.ts';
 import { type Relay, startRelay } from '../../events/relay.ts';
 import { inheritedEnvironment } from '../../infra/config.ts';
 import { type Databases, openPlatform } from '../../infra/databases.ts';
+import { assertEventsAudited } from '../support/audited-events.ts';
 import { runEntry } from '../support/commands.ts';
 import { freshDatabases, query, type TestDatabases } from '../support/databases.ts';
 import { append, stockEvent, stockSubject, unpublished, upTo } from '../support/events.ts';
 import { eventually } from '../support/eventually.ts';
 import { Inbox } from '../support/inbox.ts';
 import { kafkaBroker } from '../support/kafka-broker.ts';
+import { relayProcess } from '../support/relay-process.ts';
 
 const BROKER_LIMIT_MS = 300_000;
 const COMMAND_LIMIT_MS = 60_000;
@@ -60,10 +64,13 @@ describe('switching from the embedded log to Kafka', function () {
     relays.push(started);
     return started;
   };
-  const command = (...args: string[]) => {
-    const settings = { BUS_DATABASE_URL: databases.urls.bus, KAFKA_BROKERS: brokers.join(','), KAFKA_PREFIX: prefix };
-    return runEntry('cli/events-switch.ts', args, { ...inheritedEnvironment(), ...settings }, COMMAND_LIMIT_MS);
-  };
+  const environment = () => ({
+    ...inheritedEnvironment(),
+    ...{ BUS_DATABASE_URL: databases.urls.bus, KAFKA_BROKERS: brokers.join(','), KAFKA_PREFIX: prefix },
+  });
+  const command = (...args: string[]) => runEntry('cli/events-switch.ts', args, environment(), COMMAND_LIMIT_MS);
+  const carrier = async (): Promise<unknown> =>
+    (await query(databases.adminUrl('bus'), 'select carrier from bus_carrier'))[0]?.['carrier'];
   const logged = async (): Promise<number> => {
     const [row] = await query<{ n: number }>(databases.adminUrl('bus'), 'select count(*)::int as n from event_log');
     return row?.n ?? 0;
@@ -113,6 +120,55 @@ describe('switching from the embedded log to Kafka', function () {
     assert.equal(await logged(), inLog, 'the relay that was forgotten appended to the closed log');
     assert.equal((await newBus.lag('views')).behind, 0);
     assert.deepEqual([(await command()).code, (await command('--check')).stdout.split('\n')[0]], [0, BY_KAFKA]);
+    assert.equal(await assertEventsAudited(databases, { brokers, prefix }), version * PLACES.length);
+  });
+
+  it('is taken up again after it was killed half-way, while a relay stood still in the middle of a batch', async () => {
+    const inbox = await Inbox.open(databases.adminUrl('views'));
+    const appendAll = (version: number) => append(platform, ...PLACES.map((place) => stockEvent(place, version)));
+    const { platform: platformUrl, bus: busUrl } = databases.urls;
+    await appendAll(1);
+    const frozen = await relayProcess({ platformUrl, busUrl, leaseMs: 1_500, waits: 'before' });
+    try {
+      await frozen.waiting();
+      frozen.signal('SIGSTOP');
+      frozen.goOn(); // it will find this when it wakes
+      const oldBus = embedded();
+      const oldRelay = relay(oldBus);
+      await eventually('another one has taken over', async () =>
+        (await unpublished(platform)) === 0 ? true : undefined,
+      );
+      await (await oldBus.subscribe('views', inbox.handle)).stop();
+      await appendAll(2);
+      await eventually('all is published', async () => ((await unpublished(platform)) === 0 ? true : undefined));
+      const inLog = await logged();
+
+      const killed = spawn(process.execPath, ['--import', 'tsx', 'cli/events-switch.ts'], { env: environment() });
+      const ended = once(killed, 'exit');
+      await eventually('the log is closed', async () => ((await carrier()) === 'none' ? true : undefined));
+      killed.kill('SIGKILL');
+      assert.deepEqual(await ended, [null, 'SIGKILL']);
+      await appendAll(3);
+
+      const oldConsumer = await oldBus.subscribe('views', inbox.handle);
+      const switched = await command();
+      assert.deepEqual([switched.code, switched.stdout.split('\n')[0]], [0, READ], switched.stderr);
+      await Promise.all([oldConsumer.stop(), oldRelay.stop()]);
+      const newBus = kafka();
+      relay(newBus);
+      await newBus.subscribe('views', inbox.handle, { from: 'latest' });
+      frozen.signal('SIGCONT');
+      await appendAll(4);
+      const all = 4 * PLACES.length;
+      await eventually('all is handled', async () => ((await inbox.count()) === all ? true : undefined));
+      await eventually('all is marked', async () => ((await unpublished(platform)) === 0 ? true : undefined));
+      const versions = await inbox.versions();
+      for (const place of PLACES) assert.deepEqual(versions[stockSubject(place)], upTo(4));
+      assert.deepEqual([await logged(), frozen.published(), frozen.fenced()], [inLog, 0, 0]);
+      assert.equal(await assertEventsAudited(databases, { brokers, prefix }), all);
+    } finally {
+      await frozen.end();
+    }
   });
 
   it('carries nothing by Kafka while the log is in use, and nothing by either until its consumers have read it', async () => {
