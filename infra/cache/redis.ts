@@ -41,6 +41,8 @@ export function openRedis({ url, ttlMs, log, prefix = PREFIX }: RedisOptions): C
     },
   });
   const tagPrefix = `${prefix}tag:`;
+  /** The entry, and the instant since when Redis has lost nothing. */
+  const keysOf = (key: string): string[] => [`${prefix}entry:${key}`, `${prefix}begun`];
   let restUntilMs = 0;
   let failing = false;
   /** Counts the changes that Redis may not know of, and up to which count it has been told "everything". */
@@ -81,13 +83,13 @@ export function openRedis({ url, ttlMs, log, prefix = PREFIX }: RedisOptions): C
   return {
     async read(key) {
       await makeUp();
-      const answer = await ask(() => client.eval(READ, { keys: [`${prefix}entry:${key}`], arguments: [tagPrefix] }));
+      const answer = await ask(() => client.eval(READ, { keys: keysOf(key), arguments: [tagPrefix] }));
       const [since, value] = answer as unknown as [string | null, string | null];
       return value === null ? { since: Number(since) } : { value: JSON.parse(value) as unknown };
     },
     async write(key, value, { tags, since }) {
       const args = [String(since), [EVERYTHING, ...tags].join(' '), JSON.stringify(value), String(ttlMs)];
-      await ask(() => client.eval(WRITE, { keys: [`${prefix}entry:${key}`], arguments: args }));
+      await ask(() => client.eval(WRITE, { keys: keysOf(key), arguments: args }));
     },
     async invalidate(tags) {
       try {
@@ -137,10 +139,13 @@ if fresh then
 end
 if fresh then return { false, entry[3] } end
 ${NOW}
+redis.call('set', KEYS[2], string.format('%.0f', now), 'nx')
 return { string.format('%.0f', now), false }`;
 
-/** What took so long that its tags may be forgotten is not kept. */
+/** What took so long that its tags may be forgotten is not kept, nor what began before Redis lost its data, tags among them. */
 const WRITE = `${NOW}
+local begun = redis.call('get', KEYS[2])
+if not begun or tonumber(ARGV[1]) < tonumber(begun) then return 0 end
 if now - tonumber(ARGV[1]) > tonumber(ARGV[4]) * 1000 then return 0 end
 redis.call('hset', KEYS[1], 'since', ARGV[1], 'tags', ARGV[2], 'value', ARGV[3])
 redis.call('pexpire', KEYS[1], ARGV[4])
