@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 
 import type { StoredEvent } from '../../events/stored-event.ts';
-import { type Databases, openViews, TRANSACTION } from '../../infra/databases.ts';
+import { type Databases, openViews, type SqlTransaction, TRANSACTION } from '../../infra/databases.ts';
 import { viewNamed } from '../../projections/all.ts';
-import { applyFresh, applyToView, eventsFor } from '../../projections/apply.ts';
+import { applyToView, eventsFor } from '../../projections/apply.ts';
 import type { ViewName } from '../../projections/view.ts';
 import { freshDatabases, query, type TestDatabases } from '../support/databases.ts';
 import { eventually } from '../support/eventually.ts';
@@ -114,16 +114,20 @@ describe('of two batches at once that touch the same rows', () => {
   });
   beforeEach(() => emptyViews(databases.adminUrl('views')));
 
-  /** Applies the first batch, and commits it once the second stands still behind it. */
+  /** Stops the first batch where it has locked its rows, or written them, until the second stands still behind it. */
   async function atOnce(name: ViewName, first: readonly StoredEvent[], second: readonly StoredEvent[]): Promise<void> {
     const view = viewNamed(name);
     const events = await eventsFor(view, first);
-    let behind: Promise<unknown> = Promise.resolve();
+    let behind: Promise<unknown> | undefined;
+    const letTheSecondCome = async () => {
+      if (behind !== undefined) return;
+      behind = applyToView(views, view, second, SETTINGS);
+      await oneWaits(databases.adminUrl('views'));
+    };
     try {
       await views.$transaction(async (tx) => {
-        await applyFresh(tx, view, events, SETTINGS);
-        behind = applyToView(views, view, second, SETTINGS);
-        await oneWaits(databases.adminUrl('views'));
+        await view.apply(stoppingAfterLocks(tx, letTheSecondCome), events, SETTINGS);
+        await letTheSecondCome();
       }, TRANSACTION);
     } finally {
       await behind;
@@ -142,6 +146,16 @@ describe('of two batches at once that touch the same rows', () => {
       );
     });
   }
+});
+
+/** A view asks for rows only to lock them, or when it has locked what it writes. */
+const stoppingAfterLocks = (tx: SqlTransaction, stop: () => Promise<void>): SqlTransaction => ({
+  $executeRaw: (...statement) => tx.$executeRaw(...statement),
+  $queryRaw: (async (...statement: Parameters<SqlTransaction['$queryRaw']>) => {
+    const rows = await tx.$queryRaw(...statement);
+    await stop();
+    return rows;
+  }) as SqlTransaction['$queryRaw'],
 });
 
 /** Below the lock time limit of a service, so that a test fails here with a reason. Milliseconds. */
