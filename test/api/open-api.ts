@@ -50,10 +50,11 @@ export async function openApi(
   const temporal = { client, connection, namespace: 'default' };
   const verify = await tokenVerifier(config);
   const webhooks = await webhookReaders(config);
+  const cache = new Cache(openMemory({ ttlMs: 60_000 }));
   const app = createApp({
     config,
     databases: { platform, order, payment, views, bus },
-    cache: new Cache(openMemory({ ttlMs: 5_000 })),
+    cache,
     temporal,
     verify,
     webhooks,
@@ -71,6 +72,8 @@ export async function openApi(
     views,
     bus,
     urls: databases.urls,
+    /** Paused: whoever wants it used follows the changes. */
+    cache,
     adminUrl: databases.adminUrl,
     logged: () => lines.join(''),
     http: supertest(app),

@@ -39,6 +39,7 @@ describe('placing an order over HTTP', function () {
     assert.equal(placed.status, 201);
     assert.equal(placed.headers.get('location'), `/v1/orders/${orderId}`);
     assert.equal(placed.headers.get('idempotent-replayed'), null);
+    assert.equal(placed.headers.get('read-after'), `${orderId}:1`);
     const { orderNumber, placedAt, links, items, ...rest } = body;
     assert.match(String(orderNumber), /^[0-9A-HJKMNP-TV-Z]{6}-[0-9A-HJKMNP-TV-Z]{6}$/);
     assert.ok(Math.abs(Date.parse(String(placedAt)) - Date.now()) < 60_000);

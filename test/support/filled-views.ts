@@ -1,5 +1,5 @@
 import type { StoredEvent } from '../../events/stored-event.ts';
-import { openViews } from '../../infra/databases.ts';
+import { type Databases, openViews } from '../../infra/databases.ts';
 import { VIEWS } from '../../projections/all.ts';
 import { applyToView } from '../../projections/apply.ts';
 import { databaseNow, noteCaughtUp } from '../../projections/progress.ts';
@@ -24,13 +24,18 @@ export async function fillViews({ urls, adminUrl }: Pick<TestDatabases, 'urls' |
       const batch = events
         .filter(({ id }) => !known.has(id))
         .map((event) => ({ ...event, aggregateVersion: Number(event.aggregateVersion), source }));
-      for (const view of VIEWS) await applyToView(views, view, batch, { timeZone: TIME_ZONE });
+      await tellViews(views, batch);
       for (const { id } of batch) known.add(id);
     }
     await noteCaughtUp(views, VIEW_NAMES, since);
   } finally {
     await views.$disconnect();
   }
+}
+
+/** Applies events that a test made to every view that takes them, in the order given. */
+export async function tellViews(views: Databases['views'], events: readonly StoredEvent[]): Promise<void> {
+  for (const view of VIEWS) await applyToView(views, view, events, { timeZone: TIME_ZONE });
 }
 
 /** Ids of what was applied, by database: the view's inbox would drop it too, but only after it was read and checked. */
