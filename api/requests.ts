@@ -47,7 +47,10 @@ export function parsed<T extends z.ZodType>(schema: T, value: unknown): z.output
 export function idempotencyKeyOf(req: Request): string {
   const [value, ...others] = req.headersDistinct['idempotency-key'] ?? [];
   if (value === undefined || value === '') {
-    throw new CheckoutError('IDEMPOTENCY_KEY_MISSING', 'send a header Idempotency-Key, a new one per purchase');
+    throw new CheckoutError(
+      'IDEMPOTENCY_KEY_MISSING',
+      'send a header Idempotency-Key, a new one per purchase or change',
+    );
   }
   const key = value.startsWith('"') ? unquoted(value) : value;
   if (others.length > 0 || key === undefined || !/^[\x20-\x7e]+$/.test(key) || key.length > LONGEST_KEY) {

@@ -9,7 +9,7 @@ import { isDatabaseOutage, sqlStateOf } from '../infra/database-outage.ts';
 import { type Databases, openBus } from '../infra/databases.ts';
 import { findEndpoints, withEndpoints } from '../infra/endpoints.ts';
 import { discardedReport, discardLine, listReport, redriveLine } from './dead-letters/report.ts';
-import { reasonOf } from './reason.ts';
+import { databaseReasonOf } from './reason.ts';
 
 type ListOptions = Readonly<{ group?: string; after?: string; limit: number; json: boolean; discarded: boolean }>;
 type DiscardOptions = Readonly<{ reason: string; by?: string }>;
@@ -36,7 +36,11 @@ program
   .option('--limit <n>', 'most that are shown', limitIn, 100)
   .option('--discarded', 'those that were given up instead: by whom, when and why', false)
   .option('--json', 'print them as JSON, with the whole reason', false)
-  .action((options: ListOptions) => onBus((databases) => list(databases, options)));
+  .allowExcessArguments() // a mistyped command comes here: it is told what there is instead
+  .action((options: ListOptions, { args: [unknown], parent }: Command) => {
+    if (unknown !== undefined) parent?.error(`error: there is no command ${unknown}, only list, redrive and discard`);
+    return onBus((databases) => list(databases, options));
+  });
 program
   .command('redrive')
   .description('gives all letters of a subject to its consumer again, in their order: any of their ids names them')
@@ -114,14 +118,10 @@ async function onBus(work: (databases: Pick<Databases, 'bus'>) => Promise<number
   } catch (error) {
     const known = error instanceof ConfigError || isDatabaseOutage(error) || sqlStateOf(error) !== undefined;
     if (!known) throw error;
-    process.stderr.write(`events:dead-letters: ${briefly(reasonOf(error))}\n`);
+    const fix = isDatabaseOutage(error) ? '. Start it, or correct BUS_DATABASE_URL.' : '';
+    process.stderr.write(`events:dead-letters: ${databaseReasonOf(error)}${fix}\n`);
     process.exitCode = 2;
   }
-}
-
-/** What the database said, without the statement and the place in our code that Prisma puts around it. */
-function briefly(reason: string): string {
-  return /Message: `([^`]*)`\s*$/.exec(reason)?.[1] ?? reason.trim();
 }
 
 function idIn(text: string): string {

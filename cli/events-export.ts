@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 
 import { EVENT_SOURCES, EVENT_TYPES, type EventSource, sourceUri } from '../events/catalogue.ts';
 import { cannotRead } from '../infra/audit/snapshot.ts';
@@ -10,20 +10,20 @@ import { exportPages } from './events-export/read.ts';
 import { StillOpen } from './events-export/settled.ts';
 
 type Options = Readonly<{
-  from: string | null;
-  type: readonly string[] | null;
-  after: string | null;
-  out: string | null;
+  from?: string;
+  type?: readonly string[];
+  after?: string;
+  out?: string;
   resume: boolean;
 }>;
 
 const program = new Command('npm run events:export --')
   .description('Writes the stored events of one service, a line of JSON each: { "cursor", "event" }. Reads only.')
   .argument('<service>', `one of ${EVENT_SOURCES.join(', ')}`, service)
-  .option('--from <instant>', 'only events made then or later, for example 2026-11-01T00:00:00Z', instant, null)
-  .option('--type <types>', 'only these types, with commas between them', types, null)
-  .option('--after <cursor>', 'only what comes after this cursor of an earlier export', cursor, null)
-  .addOption(new Option('--out <file>', 'a file instead of the standard output').default(null))
+  .option('--from <instant>', 'only events made then or later, for example 2026-11-01T00:00:00Z', instant)
+  .option('--type <types>', 'only these types, with commas between them', types)
+  .option('--after <cursor>', 'only what comes after this cursor of an earlier export', cursor)
+  .option('--out <file>', 'a file instead of the standard output')
   .option('--resume', 'go on with the file of --out after its last whole line', false)
   .addHelpText(
     'after',
@@ -49,7 +49,7 @@ async function main(name: EventSource, options: Options): Promise<void> {
     const { output, after } = await outputOf(name, options);
     let count = 0;
     let upTo = after;
-    for await (const page of exportPages(url, { after, from: options.from, types: options.type })) {
+    for await (const page of exportPages(url, { after, from: options.from ?? null, types: options.type ?? null })) {
       if (page.events.length > 0) await output.write(page.events.map((one) => `${JSON.stringify(one)}\n`).join(''));
       count += page.events.length;
       ({ upTo } = page);
@@ -70,10 +70,10 @@ async function outputOf(
   name: EventSource,
   { out, resume, after }: Options,
 ): Promise<{ output: Output; after: string | null }> {
-  if (resume && out === null) throw new CannotWrite('--resume needs the file: add --out');
-  if (resume && after !== null) throw new CannotWrite('--resume finds the cursor itself: leave --after out');
-  if (out === null) return { output: toStream(process.stdout), after };
-  return resume ? toResumedFile(out, sourceUri(name)) : { output: toNewFile(out), after };
+  if (resume && out === undefined) throw new CannotWrite('--resume needs the file: add --out');
+  if (resume && after !== undefined) throw new CannotWrite('--resume finds the cursor itself: leave --after out');
+  if (out === undefined) return { output: toStream(process.stdout), after: after ?? null };
+  return resume ? toResumedFile(out, sourceUri(name)) : { output: toNewFile(out), after: after ?? null };
 }
 
 function reasonOf(error: unknown, name: EventSource, url: string): string {

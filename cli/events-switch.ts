@@ -10,7 +10,7 @@ import { isDatabaseOutage, sqlStateOf } from '../infra/database-outage.ts';
 import { type Databases, openBus } from '../infra/databases.ts';
 import { findEndpoints, withEndpoints } from '../infra/endpoints.ts';
 import { progressLine } from './audit/progress.ts';
-import { reasonOf } from './reason.ts';
+import { databaseReasonOf } from './reason.ts';
 
 type Options = Readonly<{ check: boolean; cancel: boolean; without: string[]; wait: number }>;
 
@@ -63,7 +63,7 @@ async function main(options: Options): Promise<void> {
       isDatabaseOutage(error) ||
       sqlStateOf(error) !== undefined;
     if (!known) throw error;
-    process.stderr.write(`events:switch: ${reasonOf(error)}\n`);
+    process.stderr.write(`events:switch: ${databaseReasonOf(error)}${fixFor(error)}\n`);
     process.exitCode = 2;
   }
 }
@@ -101,6 +101,11 @@ async function cancel(databases: Pick<Databases, 'bus'>): Promise<number> {
 
 function listOf(behind: ReadonlyMap<string, number>): string {
   return [...behind].map(([group, count]) => `${group} ${count}`).join(', ');
+}
+
+function fixFor(error: unknown): string {
+  if (error instanceof KafkaError) return ' Nothing was switched. Start it, or correct KAFKA_BROKERS.';
+  return isDatabaseOutage(error) ? '. Start it, or correct BUS_DATABASE_URL, and run this again.' : '';
 }
 
 function secondsIn(text: string): number {

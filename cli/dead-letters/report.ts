@@ -45,8 +45,8 @@ export function discardLine(id: string, discarded: Discarded): string {
   switch (discarded.result) {
     case 'DISCARDED': {
       const { redriven, subject, group } = discarded;
-      const behind = redriven === 0 ? 'nothing waited behind it' : `${redriven} behind it go to ${group} again`;
-      return `${id}: given up for ${group}, with all repeats of it; of ${subject} ${behind}`;
+      const behind = redriven === 0 ? 'nothing waited behind it' : `to be tried again behind it: ${redriven}`;
+      return `${id}: given up for ${group}, with all repeats of it; in ${subject} ${behind}`;
     }
     case 'ALREADY_DISCARDED':
       return `${id}: it was given up before`;

@@ -137,7 +137,7 @@ describe('npm run events:dead-letters', function () {
       assert.deepEqual([early.code, early.stdout.includes('only one that FAILED can be given up')], [1, true]);
       const given = await command(['discard', id, '--reason', 'its order was a test', '--by', 'mina']);
       assert.equal(given.code, 0, given.stderr);
-      const told = `${id}: given up for stock, with all repeats of it; of order/p 2 behind it go to stock again\n`;
+      const told = `${id}: given up for stock, with all repeats of it; in order/p to be tried again behind it: 2\n`;
       assert.equal(given.stdout, told);
       await eventually('the others are handled', () => Promise.resolve(handled.length === 2 ? true : undefined));
       assert.deepEqual(handled, [2, 3]);
@@ -163,7 +163,10 @@ describe('npm run events:dead-letters', function () {
   it('ends with 2 and a line when it cannot look, and for a command that cannot be meant', async () => {
     const away = await command([], { BUS_DATABASE_URL: 'postgresql://a:b@127.0.0.1:9/none' });
     assert.deepEqual([away.code, away.stdout], [2, '']);
-    assert.match(away.stderr, /^events:dead-letters: Can't reach database server at 127\.0\.0\.1:9\n$/);
+    assert.match(
+      away.stderr,
+      /^events:dead-letters: Can't reach database server at 127\.0\.0\.1:9\. Start it, .* BUS_DATABASE_URL\.\n$/,
+    );
     const unset = await command([], { BUS_DATABASE_URL: '' });
     assert.deepEqual([unset.code, unset.stdout], [2, '']);
     assert.match(unset.stderr, /^events:dead-letters: BUS_DATABASE_URL is not set\. .*npm start.*\n$/);
@@ -180,9 +183,13 @@ describe('npm run events:dead-letters', function () {
     ]) {
       assert.equal((await command(args)).code, 2, args.join(' '));
     }
-    for (const args of [['list', '--limit', '0'], ['list', '--after', 'x'], ['lst']]) {
+    for (const args of [
+      ['list', '--limit', '0'],
+      ['list', '--after', 'x'],
+    ]) {
       assert.equal((await command(args)).code, 2, args.join(' '));
     }
+    assert.equal((await command(['lst'])).stderr, 'error: there is no command lst, only list, redrive and discard\n');
     assert.match((await command(['--help'])).stdout, /Exit codes: 0 when there are none/);
   });
 });
