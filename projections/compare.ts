@@ -68,9 +68,10 @@ export async function compareView(
 /** For one statement over all rows, milliseconds. */
 const STATEMENT_LIMIT_MS = 10 * 60_000;
 
-/** Until the transaction ends its statements may take as long as a large view needs. */
-export const takeTime = (tx: SqlTransaction): Promise<unknown> =>
-  tx.$queryRaw`select set_config('statement_timeout', ${String(STATEMENT_LIMIT_MS)}, true)`;
+/** Until the transaction ends it and its statements may take as long as a large view needs. */
+export const takeTime = (tx: SqlTransaction): Promise<unknown> => tx.$queryRaw`
+  select set_config(name, case name when 'statement_timeout' then ${String(STATEMENT_LIMIT_MS)} else '0' end, true)
+  from pg_settings where name in ('statement_timeout', 'transaction_timeout')`; // the second from PostgreSQL 17 on
 
 /** Events that only one of a live view and its twin has applied. */
 export async function inboxDifference(

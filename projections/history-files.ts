@@ -8,8 +8,8 @@ import type { StoredEvent } from '../events/stored-event.ts';
 import { NoHistory, type Stream } from './history-stream.ts';
 import type { View } from './view.ts';
 
-/** Read at once, bytes: about a thousand events. A longer line is read whole. */
-const CHUNK = 1_024 * 1_024;
+/** Read at once, bytes: some hundred events. A longer line is read whole. */
+const CHUNK = 512 * 1_024;
 const NEW_LINE = 10;
 
 /**

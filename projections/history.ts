@@ -22,7 +22,7 @@ export type HistoryPlaces = Readonly<{
 }>;
 
 /** Rows looked at in one statement, whatever of them the view takes: memory does not grow with the past. */
-const PAGE = 1_000;
+const PAGE = 500;
 
 /**
  * Finds the past of a view: in the bus's log where that is whole, else in the outboxes, unless it is said where.

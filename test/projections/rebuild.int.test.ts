@@ -9,6 +9,7 @@ import type { StoredEvent } from '../../events/stored-event.ts';
 import { type Databases, openBus, openViews } from '../../infra/databases.ts';
 import { viewNamed, VIEWS } from '../../projections/all.ts';
 import { applyToView } from '../../projections/apply.ts';
+import { compareView } from '../../projections/compare.ts';
 import { type RebuildOptions, rebuildView } from '../../projections/rebuild.ts';
 import { readRebuilds, register, release, renew } from '../../projections/rebuild-row.ts';
 import type { View } from '../../projections/view.ts';
@@ -19,6 +20,9 @@ import { orderEvents, type OrderStory, productEvents, stockLevels, userEvents } 
 
 const OPTIONS = { timeZone: 'Asia/Seoul' };
 const AT = '2026-11-20T03:00:00.000Z';
+
+/** Nobody wakes whoever waits on it. */
+const NOTHING = new Int32Array(new SharedArrayBuffer(4));
 
 /** Two users, two products with stock, and orders that were paid, refunded on another day, failed or are open. */
 const PAST: readonly StoredEvent[] = [
@@ -145,6 +149,43 @@ describe('the rebuild of a view', () => {
     }
     await release(views, first);
     assert.equal((await rebuild(viewNamed('orders'))).result, 'SWAPPED');
+  });
+
+  it('leaves out and names what cannot be applied, and puts the rest in place', async () => {
+    const [created, ...rest] = orderEvents({ ...storyOf(0), name: 'of the future' });
+    assert.ok(created !== undefined);
+    await bus.publish([{ ...created, envelope: { ...created.envelope, dataschema: 'no version at all' } }, ...rest]);
+    for (const view of VIEWS) await applyToView(views, view, rest, OPTIONS);
+    const before = await live();
+    const { result, leftOut } = await rebuild(viewNamed('orders'));
+    assert.equal(result, 'SWAPPED');
+    assert.deepEqual(
+      leftOut.map(({ id, type }) => ({ id, type })),
+      [{ id: created.id, type: 'OrderCreated' }],
+    );
+    assert.match(leftOut[0]?.reason ?? '', /names no version of its type/);
+    assert.deepEqual(await live(), before);
+  });
+
+  it('compares for as long as it needs, whatever limit transactions of the service have', async () => {
+    const url = new URL(databases.urls.views);
+    url.searchParams.set('options', '-c transaction_timeout=1000');
+    const limited = openViews(url.href, { poolSize: 1 });
+    await views.$queryRaw`select open_shadow('users')::text`;
+    try {
+      const { tables } = await compareView(limited, 'users', () => void Atomics.wait(NOTHING, 0, 0, 500));
+      assert.deepEqual(
+        tables.map(({ table, onlyLive }) => [table, onlyLive > 0]),
+        ['mv_users', 'mv_user_orders', 'mv_user_totals'].map((table) => [table, true]),
+      );
+      await assert.rejects(
+        limited.$transaction(async (tx) => {
+          await tx.$queryRaw`select pg_sleep(1.5)::text`;
+        }),
+      );
+    } finally {
+      await limited.$disconnect();
+    }
   });
 
   it('leaves the live view in its place when the past lacks something that it has applied', async () => {
