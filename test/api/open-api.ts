@@ -15,13 +15,13 @@ import { webhookReaders } from '../../infra/payment-gateway/providers.ts';
 import { developmentTokens, tokenVerifier } from '../../infra/tokens.ts';
 import { freshDatabases } from '../support/databases.ts';
 
-/** `platformUrl`, `paymentUrl`, `viewsUrl`, `busUrl`: through a proxy, for tests that cut the way to a database. */
+/** `platformUrl`, `paymentUrl`, `busUrl`, `viewsPort`: through a proxy, for tests that cut the way to a database. */
 type OpenApiOptions = {
   settings?: Partial<Config>;
   platformUrl?: string;
   paymentUrl?: string;
-  viewsUrl?: string;
   busUrl?: string;
+  viewsPort?: number;
 };
 
 /** Of the webhooks that these tests sign: the second one is about to replace the first. */
@@ -32,7 +32,7 @@ export type OpenApi = Awaited<ReturnType<typeof openApi>>;
 /** The app on databases of its own, without a socket. Its log lines are kept for whoever looks for leaks. */
 export async function openApi(
   temporalAddress: string,
-  { settings = {}, platformUrl, paymentUrl, viewsUrl, busUrl }: Readonly<OpenApiOptions> = {},
+  { settings = {}, platformUrl, paymentUrl, viewsPort, busUrl }: Readonly<OpenApiOptions> = {},
 ) {
   const databases = await freshDatabases({ seed: true });
   const dataDir = await mkdtemp(join(tmpdir(), 'commerce-saga-api-'));
@@ -40,7 +40,9 @@ export async function openApi(
   const platform = openPlatform(platformUrl ?? databases.urls.platform, { poolSize: 5 });
   const order = openOrder(databases.urls.order, { poolSize: 5 });
   const payment = openPayment(paymentUrl ?? databases.urls.payment, { poolSize: 5 });
-  const views = openViews(viewsUrl ?? databases.urls.views, { poolSize: 5 });
+  const views = openViews(viewsPort === undefined ? databases.urls.views : onPort(databases.urls.views, viewsPort), {
+    poolSize: 5,
+  });
   const bus = openBus(busUrl ?? databases.urls.bus, { poolSize: 2 });
   const connection = Connection.lazy({ address: temporalAddress });
   const client = new Client({ connection });
@@ -85,6 +87,10 @@ export async function openApi(
       await rm(dataDir, { recursive: true });
     },
   };
+}
+
+function onPort(url: string, port: number): string {
+  return Object.assign(new URL(url), { port: String(port) }).href;
 }
 
 export const COASTER = { productId: '102', quantity: 1 };
