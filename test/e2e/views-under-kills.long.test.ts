@@ -11,11 +11,11 @@ import { recomputedViews } from '../support/recomputed-views.ts';
 import { startSystem, type TestSystem } from '../support/system.ts';
 import { rowsOf, VIEW_TABLES } from '../support/views.ts';
 
-const SHOPPERS = 2_000;
+const SHOPPERS = 250;
 const AT_ONCE = 24;
 const CUSTOMERS = 20;
-/** Some minutes on a machine that has nothing else to do; this is for one that has. */
-const DEMO_LIMIT_MS = 25 * 60_000;
+/** A minute or two on a machine that has nothing else to do; this is for one that has. */
+const DEMO_LIMIT_MS = 10 * 60_000;
 const DRAIN_LIMIT_MS = 120_000;
 const BETWEEN_KILLS_MS = 5_000;
 const LEAST_KILLS = 10;
@@ -24,7 +24,7 @@ const TIME_ZONE = 'Asia/Seoul';
 
 type Pair = Readonly<{ parts: readonly string[]; running: Child[] }>;
 
-describe('the views of two thousand orders whose relays and projectors are killed again and again', function () {
+describe('the views of orders whose relays and projectors are killed again and again', function () {
   this.timeout(DEMO_LIMIT_MS + 4 * DRAIN_LIMIT_MS);
   let databases: TestDatabases;
   let system: TestSystem;
