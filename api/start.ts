@@ -43,10 +43,10 @@ export async function startApi(config: Config, log: Logger): Promise<Running> {
   const cache = openCache(config, log, cacheMetrics(registry));
   const app = createApp({ config, databases, cache, temporal, verify, webhooks, links, log });
 
+  const metrics = await metricsServer(config, registry, log);
   const server = createServer({ headersTimeout: HEADERS_LIMIT_MS, requestTimeout: REQUEST_LIMIT_MS }, app);
   await listen(server, config);
   const changes = followProductChanges(viewsUrl, cache, log);
-  const metrics = await metricsServer(config, registry, log);
   return {
     url: urlOf(server),
     close: async () => {

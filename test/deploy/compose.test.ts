@@ -54,6 +54,15 @@ describe('docker-compose.yml', () => {
     assert.deepEqual(light.sort(), names);
   });
 
+  it('has Redis by a profile, which the API takes by a variable', () => {
+    const { redis, api } = services;
+    assert.deepEqual(redis?.profiles, ['redis']);
+    assert.equal(readConfig(api?.environment).redisUrl, undefined);
+    assert.equal(readConfig({ ...api?.environment, REDIS_URL: 'redis://redis:6379' }).redisUrl, 'redis://redis:6379');
+    const holders = each.filter(([, { environment }]) => 'REDIS_URL' in environment).map(([name]) => name);
+    assert.deepEqual(holders, ['api']);
+  });
+
   it('has Kafka by a profile, which the relays take by a variable, and Debezium by another one', () => {
     const { kafka, debezium, events } = services;
     assert.deepEqual([kafka?.profiles, debezium?.profiles], [['kafka', 'debezium'], ['debezium']]);
