@@ -7,7 +7,10 @@ export type ProductFilter = Readonly<{
   /** Id of the last product of the page before. */
   after: string | undefined;
   limit: number;
-  /** Part of the name, the SKU or the brand, in any case; shorter than three characters: the beginning of a word there. */
+  /**
+   * Part of the name, the SKU or the brand, in any case; without three letters or digits in a row it must begin a word.
+   * Without any it finds nothing.
+   */
   search: string | undefined;
   /** Slug; products of its direct subcategories belong to it. */
   category: string | undefined;
@@ -82,15 +85,19 @@ const SHOWN = Prisma.sql`
     from mv_product_stock s where s.product_id = p.product_id
   ), '[]') as stock`;
 
-const SHORTEST_PART = 3;
+/** Letters or digits in a row: what the index knows of the middle of a word. */
+const THREE_IN_A_ROW = /[\p{L}\p{N}]{3}/u;
+const LETTER_OR_DIGIT = /[\p{L}\p{N}]/u;
 
 /**
- * The index knows groups of three characters, and of words with the blank before them: so a search that is shorter must
- * begin a word, or every row would have to be looked at. `%` and `_` are taken as themselves.
+ * The index knows groups of three letters or digits, and of each word its first ones with the blank before them. So a search
+ * with no such group must begin a word, and one without a letter or digit finds nothing: for these every row would have to
+ * be looked at. `%` and `_` are taken as themselves.
  */
 function searchedBy(search: string | undefined): Prisma.Sql {
   if (search === undefined) return Prisma.empty;
+  if (!LETTER_OR_DIGIT.test(search)) return Prisma.sql`and false`;
   const part = search.replace(/[\\%_]/g, '\\$&');
-  const pattern = [...search].length < SHORTEST_PART ? `% ${part}%` : `%${part}%`;
+  const pattern = THREE_IN_A_ROW.test(search) ? `%${part}%` : `% ${part}%`;
   return Prisma.sql`and search_text like lower(${pattern})`;
 }

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 
+import { query } from '../support/databases.ts';
 import { fillViews } from '../support/filled-views.ts';
 import { type OpenApi, openApi } from './open-api.ts';
 
 type Page = Readonly<{ items: Product[]; next: string | null }>;
 type Product = Readonly<{ productId: string; sku: string; name: string; category: { slug: string } }>;
+
+const RENAME = 'update mv_products set name = $2 where product_id = $1 returning name';
 
 describe('the API', function () {
   this.timeout(60_000);
@@ -41,7 +44,20 @@ describe('the API', function () {
     };
     assert.ok((await found('cOrK cOaS')).some(({ productId }) => productId === '102'));
     assert.ok((await found('coaster')).some(({ sku }) => sku === 'COASTER'));
-    for (const wild of ['%', '_', '\\']) assert.deepEqual(await found(wild), [], wild);
+    for (const wild of ['%', '_', '\\', 'cor_', '%coaster']) assert.deepEqual(await found(wild), [], wild);
+  });
+
+  it('finds what is shorter than three letters where a word begins with it, in every script', async () => {
+    const [mug] = await query<{ name: string }>(api.adminUrl('views'), RENAME, [101, '파란 머그컵 (대)']);
+    assert.equal(mug?.name, '파란 머그컵 (대)');
+    const found = async (search: string) => {
+      const { items } = (await api.http.get('/v1/products').query({ search, limit: 100 })).body as Page;
+      return items.some(({ productId }) => productId === '101');
+    };
+    for (const search of ['파란', '머', '머그', '머그컵', '란 머', 'mu', 'MUG', '(대', '머그컵 (']) {
+      assert.equal(await found(search), search !== '란 머', search);
+    }
+    for (const search of ['그컵', '란', 'ug', '--', '(']) assert.equal(await found(search), false, search);
   });
 
   it('lists a category with its subcategories', async () => {
