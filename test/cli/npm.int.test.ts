@@ -47,6 +47,7 @@ describe('the commands of package.json', function () {
         ORDER_DATABASE_URL: databases.urls.order,
         PAYMENT_DATABASE_URL: databases.urls.payment,
         BUS_DATABASE_URL: databases.urls.bus,
+        VIEWS_DATABASE_URL: databases.urls.views,
       });
       const npm = spawn('npm', ['run', 'api'], { env, stdio: ['ignore', 'pipe', 'inherit'] });
       let output = '';
