@@ -5,6 +5,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { stripVTControlCharacters } from 'node:util';
 
 import { hasEnded, runCommand } from '../../infra/embedded/child.ts';
 import { eventually } from '../support/eventually.ts';
@@ -178,7 +179,8 @@ describe('the test runner', () => {
   const runFixtures = (...lanes: string[][]) => runRounds([lanes]);
 
   async function runRounds(rounds: string[][][]): Promise<{ output: string; result: Result }> {
-    const { output } = await runCommand(process.execPath, programOf(rounds), LIMIT_MS, { env: environment() });
+    const run = await runCommand(process.execPath, programOf(rounds), LIMIT_MS, { env: environment() });
+    const output = stripVTControlCharacters(run.output); // where CI is set, mocha colours it
     return { output, result: resultIn(output) };
   }
 });
