@@ -88,10 +88,11 @@ async function isRebuilding(tx: SqlTransaction, view: ViewName): Promise<boolean
 }
 
 async function storeOffsets(tx: SqlTransaction, view: ViewName, events: readonly ReadEvent[]): Promise<void> {
+  const places = events.map(({ id, source, time }) => ({ id, source, time }));
   await tx.$executeRaw`
     insert into projection_offsets as o (view, source, event_id, event_time)
     select distinct on (1, 2) ${view}, split_part(e ->> 'source', '/', 3), (e ->> 'id')::uuid, (e ->> 'time')::timestamptz
-    from jsonb_array_elements(${JSON.stringify(events)}::jsonb) as e
+    from jsonb_array_elements(${JSON.stringify(places)}::jsonb) as e
     order by 1, 2, 4 desc
     on conflict (view, source) do update
     set event_id = excluded.event_id, event_time = greatest(o.event_time, excluded.event_time), applied_at = now()`;
