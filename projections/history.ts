@@ -3,6 +3,7 @@ import { EVENT_SOURCES, EVENT_TYPES, type EventSource } from '../events/catalogu
 import type { StoredEvent } from '../events/stored-event.ts';
 import type { Databases, SqlTransaction } from '../infra/databases.ts';
 import { expectRow, safeNumber } from '../infra/rows.ts';
+import { Prisma } from '../prisma/views/generated/client.ts';
 import { fileStream } from './history-files.ts';
 import { NoHistory, type Stream, type StreamPage } from './history-stream.ts';
 import type { View } from './view.ts';
@@ -57,38 +58,42 @@ async function whyNotTheLog({ bus }: HistoryPlaces): Promise<string | undefined>
 const logStream = (bus: Databases['bus'], { takes }: View): Stream => ({
   name: 'log',
   end: () => highest(bus.$queryRaw`select coalesce(max(position), 0) as highest from event_log`),
-  async read(after, end) {
-    const rows = await bus.$queryRaw<Row[]>`
-      with page as materialized (
-        select position as place, event_id, type, source, split_part(subject, '/', 1) as "aggregateType",
-          substr(subject, strpos(subject, '/') + 1) as "aggregateId", aggregate_version as version, envelope
-        from event_log where position > ${after} and position <= ${end} order by position limit ${PAGE}
-      )
-      select (select max(place) from page) as "upTo", p.event_id::text as id, p.type, p.source,
-        p."aggregateType", p."aggregateId", p.version, p.envelope
-      from (select) as one left join page p on p.type = any(${takes}::text[])
-      order by p.place`;
-    return pageOf(rows, end);
+  read(after, end) {
+    const page = Prisma.sql`
+      select position as place, event_id, type, source, split_part(subject, '/', 1) as "aggregateType",
+        substr(subject, strpos(subject, '/') + 1) as "aggregateId", aggregate_version as version, envelope
+      from event_log where position > ${after} and position <= ${end} order by position limit ${PAGE}`;
+    return readPage(bus, takes, page, end);
   },
 });
 
 const outboxStream = (db: SqlTransaction, source: EventSource, { takes }: View): Stream => ({
   name: source,
   end: () => highest(db.$queryRaw`select coalesce(max(id), 0) as highest from outbox`),
-  async read(after, end) {
-    const rows = await db.$queryRaw<Row[]>`
-      with page as materialized (
-        select id as place, event_id, type, ${source}::text as source, aggregate_type as "aggregateType",
-          aggregate_id as "aggregateId", aggregate_version as version, envelope
-        from outbox where id > ${after} and id <= ${end} order by id limit ${PAGE}
-      )
-      select (select max(place) from page) as "upTo", p.event_id::text as id, p.type, p.source,
-        p."aggregateType", p."aggregateId", p.version, p.envelope
-      from (select) as one left join page p on p.type = any(${takes}::text[])
-      order by p.place`;
-    return pageOf(rows, end);
+  read(after, end) {
+    const page = Prisma.sql`
+      select id as place, event_id, type, ${source}::text as source, aggregate_type as "aggregateType",
+        aggregate_id as "aggregateId", aggregate_version as version, envelope
+      from outbox where id > ${after} and id <= ${end} order by id limit ${PAGE}`;
+    return readPage(db, takes, page, end);
   },
 });
+
+/** Of the rows of a page those of the wanted types, and how far the page goes whatever they are. */
+async function readPage(
+  db: SqlTransaction,
+  types: readonly string[],
+  page: Prisma.Sql,
+  end: bigint,
+): Promise<StreamPage> {
+  const rows = await db.$queryRaw<Row[]>`
+    with page as materialized (${page})
+    select (select max(place) from page) as "upTo", p.event_id::text as id, p.type, p.source,
+      p."aggregateType", p."aggregateId", p.version, p.envelope
+    from (select) as one left join page p on p.type = any(${types}::text[])
+    order by p.place`;
+  return pageOf(rows, end);
+}
 
 /** Files, and what came after they were made as far as the log has it. What is in both counts once. */
 async function fromFiles({ files = [], bus }: HistoryPlaces, view: View): Promise<Stream[]> {

@@ -1,38 +1,34 @@
-import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
-
 import { cancellationSignal, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 
 import { rebuildActivities, type RebuildDeps } from '../activities/views/rebuild.ts';
 import { type Config, databaseUrl } from '../infra/config.ts';
-import { type Databases, openBus, openOrder, openPayment, openPlatform, openViews } from '../infra/databases.ts';
+import { type Databases, openViews } from '../infra/databases.ts';
 import { viewNamed } from '../projections/all.ts';
 import { differencesOf } from '../projections/compare.ts';
 import type { HistoryPlaces } from '../projections/history.ts';
 import { NoHistory } from '../projections/history-stream.ts';
+import { newHolder, openPlaces } from '../projections/places.ts';
 import { AlreadyRebuilding, rebuildView } from '../projections/rebuild.ts';
 import { TooManyLeftOut } from '../projections/rebuild-past.ts';
 import { VIEW_NAMES } from '../projections/view.ts';
 import { QUEUES } from '../workflows/contract.ts';
 import { createWorker, type OpenWorker, type WorkerContext } from './temporal-worker.ts';
 
-/** Of an outbox, from which the past is read where the bus's log does not have it. */
-const READ_POOL_SIZE = 1;
-
 /** Rebuilds views, with the credentials of their database and of the bus, and of the outboxes where they are given. */
 export async function openViewsWorker(context: WorkerContext): Promise<OpenWorker> {
   const { config } = context;
   const views = openViews(databaseUrl(config, 'views'), { poolSize: config.databasePoolSize });
-  const bus = openBus(databaseUrl(config, 'bus'), { poolSize: READ_POOL_SIZE });
-  const outboxes = outboxesOf(config);
-  const rebuild = rebuilder(config, views, { bus, outboxes });
+  databaseUrl(config, 'bus'); // it must be there; the outboxes need not
+  const { close, ...places } = openPlaces(config);
+  const rebuild = rebuilder(config, views, places);
   const activities = rebuildActivities({ rebuild, signal: cancellationSignal, beat: (step) => heartbeat(step) });
   const worker = await createWorker(context, { taskQueue: QUEUES.views, activities });
   return {
     worker,
     async close() {
-      for (const database of [views, bus, ...Object.values(outboxes)]) await database.$disconnect();
+      await views.$disconnect();
+      await close();
     },
   };
 }
@@ -44,7 +40,7 @@ const rebuilder =
     if (known === undefined) throw ApplicationFailure.nonRetryable(`there is no view ${name}`, 'UnknownView');
     try {
       const report = await rebuildView(viewNamed(known), {
-        ...{ views, places, signal, holder: `${hostname().slice(0, 40)} ${process.pid} ${randomUUID()}` },
+        ...{ views, places, signal, holder: newHolder() },
         options: { timeZone: config.shopTimeZone },
         onStep: ({ step, done }) => onStep(`${step} ${Math.floor(100 * done)} %`),
       });
@@ -59,13 +55,3 @@ const rebuilder =
       throw ApplicationFailure.nonRetryable(error.message, error.name);
     }
   };
-
-function outboxesOf({ databaseUrls }: Config): NonNullable<HistoryPlaces['outboxes']> {
-  const { platform, order, payment } = databaseUrls;
-  const pool = { poolSize: READ_POOL_SIZE };
-  return {
-    ...(platform !== undefined && { platform: openPlatform(platform, pool) }),
-    ...(order !== undefined && { order: openOrder(order, pool) }),
-    ...(payment !== undefined && { payment: openPayment(payment, pool) }),
-  };
-}
