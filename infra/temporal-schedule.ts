@@ -11,11 +11,14 @@ import {
 import type { Logger } from './log.ts';
 import type { TemporalClient } from './temporal.ts';
 
+/** `dailyAt`: by the clock of an IANA time zone. A night that has no such time, because clocks go forward, is left out. */
+export type When =
+  Readonly<{ everyMs: number }> | Readonly<{ dailyAt: Readonly<{ hour: number; minute: number }>; timeZone: string }>;
+
 /** A workflow that Temporal starts again and again, never a second one beside a running one. */
 export type WantedSchedule = Readonly<{
   scheduleId: string;
-  /** Milliseconds from one start to the next. */
-  everyMs: number;
+  when: When;
   workflowType: string;
   taskQueue: string;
   args: readonly unknown[];
@@ -23,8 +26,10 @@ export type WantedSchedule = Readonly<{
   runTimeoutMs: number;
 }>;
 
-/** Starts that were missed for longer are dropped: the next one does the same work. Milliseconds. */
+/** Starts that were missed for longer are dropped: the next one does the same work, and comes soon. Milliseconds. */
 const CATCH_UP_MS = 60_000;
+/** What is done once in a night is made up for during the day. Milliseconds. */
+const DAILY_CATCH_UP_MS = 12 * 3_600_000;
 
 /** `correct: false`: one that is there is left as it is. */
 export type EnsureOptions = Readonly<{ correct?: boolean }>;
@@ -69,10 +74,10 @@ async function becomeAsWanted(handle: ScheduleHandle, wanted: WantedSchedule): P
   await handle.update(({ state }) => ({ ...optionsOf(wanted), state }));
 }
 
-function optionsOf({ scheduleId, everyMs, workflowType, taskQueue, args, runTimeoutMs }: WantedSchedule) {
+function optionsOf({ scheduleId, when, workflowType, taskQueue, args, runTimeoutMs }: WantedSchedule) {
   return {
-    spec: { intervals: [{ every: everyMs }] },
-    policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: CATCH_UP_MS },
+    spec: 'everyMs' in when ? { intervals: [{ every: when.everyMs }] } : dailySpec(when),
+    policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: catchUpMs(when) },
     action: {
       type: 'startWorkflow' as const,
       workflowType,
@@ -84,16 +89,34 @@ function optionsOf({ scheduleId, everyMs, workflowType, taskQueue, args, runTime
   };
 }
 
+const dailySpec = ({ dailyAt, timeZone }: Extract<When, { dailyAt: unknown }>) => ({
+  calendars: [dailyAt],
+  timezone: timeZone,
+});
+
+const catchUpMs = (when: When): number => ('everyMs' in when ? CATCH_UP_MS : DAILY_CATCH_UP_MS);
+
 function isAsWanted({ spec, policies, action }: ScheduleDescription, wanted: WantedSchedule): boolean {
-  const { everyMs, workflowType, taskQueue, args, runTimeoutMs } = wanted;
+  const { when, workflowType, taskQueue, args, runTimeoutMs } = wanted;
   const found = [
-    spec.intervals?.map(({ every }) => every),
+    whenOf(spec),
     [policies.overlap, policies.catchupWindow],
     [action.workflowType, action.taskQueue, action.args ?? [], action.workflowRunTimeout],
   ];
   return isDeepStrictEqual(found, [
-    [everyMs],
-    [ScheduleOverlapPolicy.SKIP, CATCH_UP_MS],
+    when,
+    [ScheduleOverlapPolicy.SKIP, catchUpMs(when)],
     [workflowType, taskQueue, args, runTimeoutMs],
   ]);
+}
+
+/** @returns undefined for what we would never ask for */
+function whenOf({ intervals = [], calendars = [], timezone }: ScheduleDescription['spec']): When | undefined {
+  const [interval] = intervals;
+  const [calendar] = calendars;
+  if (intervals.length + calendars.length !== 1) return undefined;
+  if (interval !== undefined) return { everyMs: interval.every };
+  const [hour, minute] = [calendar?.hour?.[0]?.start, calendar?.minute?.[0]?.start];
+  if (hour === undefined || minute === undefined || timezone === undefined) return undefined;
+  return { dailyAt: { hour, minute }, timeZone: timezone };
 }

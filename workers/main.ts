@@ -86,11 +86,12 @@ async function openWorkers(config: Config, log: Logger, names: readonly WorkerNa
   };
 }
 
-/** Search attributes and the reconciler's Schedule, from now on. */
+/** Search attributes and Schedules, from now on. */
 async function prepareTemporal(config: Config, log: Logger): Promise<Running> {
   const temporal = openTemporal();
   const attributes = Object.values(SEARCH_ATTRIBUTES);
-  const keeper = await keepTemporalPrepared(temporal, { attributes, schedule: reconcileSchedule(config), log });
+  const schedules = [reconcileSchedule(config)];
+  const keeper = await keepTemporalPrepared(temporal, { attributes, schedules, log });
   return {
     async close() {
       await keeper.stop();

@@ -7,7 +7,7 @@ import { ensureSchedule, type WantedSchedule } from '../infra/temporal-schedule.
 /** What our workflows need of a namespace. */
 export type TemporalNeeds = Readonly<{
   attributes: Parameters<typeof ensureSearchAttributes>[1];
-  schedule: WantedSchedule;
+  schedules: readonly WantedSchedule[];
   log: Logger;
   /** Pause between two looks whether it is still there, milliseconds. */
   everyMs?: number;
@@ -19,23 +19,24 @@ const EVERY_MS = 60_000;
 const CALL_LIMIT_MS = 5_000;
 
 /**
- * Makes search attributes and the Schedule, and until it is stopped makes them again when they are gone: a Temporal that
+ * Makes search attributes and the Schedules, and until it is stopped makes them again when they are gone: a Temporal that
  * lost its data must not wait for a restart of the workers to be looked after. Several workers do no harm. What the
  * server refuses for good is asked for once; an outage later on is waited out.
  *
  * @throws ServiceError or GrpcServiceError when the server cannot be asked at the start
  */
 export async function keepTemporalPrepared(temporal: TemporalClient, needs: TemporalNeeds): Promise<Keeper> {
-  const { attributes, schedule, log, everyMs = EVERY_MS } = needs;
+  const { attributes, schedules, log, everyMs = EVERY_MS } = needs;
   const mayAttributes = await ensureSearchAttributes(temporal, attributes, log);
-  const maySchedule = await ensureSchedule(temporal, schedule, log);
+  const ours: WantedSchedule[] = [];
+  for (const schedule of schedules) if (await ensureSchedule(temporal, schedule, log)) ours.push(schedule);
   const stopping = new AbortController();
   const { signal } = stopping;
 
   const again = async (): Promise<void> => {
     if (mayAttributes) await ensureSearchAttributes(temporal, attributes, log);
     // What differs is left alone: during a roll-out the workers of two versions would correct each other for ever.
-    if (maySchedule) await ensureSchedule(temporal, schedule, log, { correct: false });
+    for (const schedule of ours) await ensureSchedule(temporal, schedule, log, { correct: false });
   };
   const limited = () =>
     temporal.connection.withAbortSignal(signal, () =>
@@ -57,12 +58,12 @@ async function keep(again: () => Promise<void>, { everyMs, log, signal }: Keepin
   while (await paused(everyMs, signal)) {
     try {
       await again();
-      if (isFailing) log.info("Temporal's search attributes and Schedule are looked after again");
+      if (isFailing) log.info("Temporal's search attributes and Schedules are looked after again");
       isFailing = false;
     } catch (error) {
       if (signal.aborted) return;
       if (!isFailing)
-        log.warn({ err: error }, "Temporal's search attributes and Schedule: trying again until it works");
+        log.warn({ err: error }, "Temporal's search attributes and Schedules: trying again until it works");
       isFailing = true;
     }
   }

@@ -10,7 +10,7 @@ const WINDOW_MS = 60 * 60_000;
 /** The reconciler, every few minutes (docs/operations.md, "Reconcile"). Temporal counts in whole seconds. */
 export const reconcileSchedule = ({ reconcileIntervalMs }: Pick<Config, 'reconcileIntervalMs'>): WantedSchedule => ({
   scheduleId: 'reconcile',
-  everyMs: Math.max(1, Math.round(reconcileIntervalMs / 1_000)) * 1_000,
+  when: { everyMs: Math.max(1, Math.round(reconcileIntervalMs / 1_000)) * 1_000 },
   workflowType: RECONCILE_WORKFLOW,
   taskQueue: QUEUES.checkout,
   args: [{ apply: true, windowMs: Math.max(WINDOW_MS, 2 * reconcileIntervalMs), goOn: true }],

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { Client, Connection, ServiceError } from '@temporalio/client';
 import { pino } from 'pino';
 
-import { ensureSchedule, type WantedSchedule } from '../../infra/temporal-schedule.ts';
+import { ensureSchedule, type WantedSchedule, type When } from '../../infra/temporal-schedule.ts';
 import { temporalServer } from '../support/servers.ts';
 
 const UNIMPLEMENTED = 12;
@@ -17,7 +17,7 @@ const HOUR_MS = 3_600_000;
 
 const wantedSchedule = (): WantedSchedule => ({
   scheduleId: `test-${randomUUID()}`,
-  everyMs: HOUR_MS,
+  when: { everyMs: HOUR_MS },
   workflowType: 'nobody-runs-this',
   taskQueue: 'nobody-listens-here',
   args: [{ apply: true }],
@@ -58,13 +58,35 @@ describe('the schedule of a workflow', () => {
     const wanted = wantedSchedule();
     const ensure = (changes: Partial<WantedSchedule>) =>
       ensureSchedule({ client: new Client({ connection }) }, { ...wanted, ...changes }, log);
-    await ensure({ args: [{ apply: false }], everyMs: 2 * HOUR_MS });
+    await ensure({ args: [{ apply: false }], when: { everyMs: 2 * HOUR_MS } });
     await scheduleOf(wanted).pause('for a while');
 
     assert.equal(await ensure({}), true);
     const { spec, action, state } = await scheduleOf(wanted).describe();
     assert.deepEqual([spec.intervals?.map(({ every }) => every), action.args], [[HOUR_MS], [{ apply: true }]]);
     assert.deepEqual([state.paused, state.note], [true, 'for a while']);
+    await scheduleOf(wanted).delete();
+  });
+
+  it('comes every night by the clock of a time zone, is made up for when it was missed, and stays when it is right', async () => {
+    const night = { hour: 3, minute: 10 };
+    const wanted: WantedSchedule = { ...wantedSchedule(), when: { dailyAt: night, timeZone: 'Asia/Seoul' } };
+    const ensure = (when: When = wanted.when) =>
+      ensureSchedule({ client: new Client({ connection }) }, { ...wanted, when }, log);
+    const described = () => scheduleOf(wanted).describe();
+    assert.equal(await ensure(), true);
+    assert.equal(await ensure(), true);
+
+    const { policies, info } = await described();
+    assert.deepEqual([policies.catchupWindow, info.lastUpdatedAt], [12 * HOUR_MS, undefined]);
+    const next = info.nextActionTimes.slice(0, 2).map((at) => at.toISOString().slice(11));
+    assert.deepEqual(next, ['18:10:00.000Z', '18:10:00.000Z']);
+
+    await ensure({ dailyAt: night, timeZone: 'UTC' });
+    assert.equal((await described()).info.nextActionTimes[0]?.toISOString().slice(11), '03:10:00.000Z');
+    await ensure({ everyMs: HOUR_MS });
+    const { spec } = await described();
+    assert.deepEqual([spec.intervals?.length, spec.calendars ?? []], [1, []]);
     await scheduleOf(wanted).delete();
   });
 

@@ -45,7 +45,7 @@ describe("what a checkout worker keeps in Temporal's database", function () {
       );
   };
   const keep = (reconcileIntervalMs = 300_000) => {
-    const needs = { attributes: ATTRIBUTES, schedule: reconcileSchedule({ reconcileIntervalMs }), log };
+    const needs = { attributes: ATTRIBUTES, schedules: [reconcileSchedule({ reconcileIntervalMs })], log };
     return keepTemporalPrepared(temporal, { ...needs, everyMs: EVERY_MS });
   };
 
