@@ -38,8 +38,9 @@ export async function keepTemporalPrepared(temporal: TemporalClient, needs: Temp
     // What differs is left alone: during a roll-out the workers of two versions would correct each other for ever.
     for (const schedule of ours) await ensureSchedule(temporal, schedule, log, { correct: false });
   };
+  // Each time a signal of its own: the client leaves a listener on it for every call, for good.
   const limited = () =>
-    temporal.connection.withAbortSignal(signal, () =>
+    temporal.connection.withAbortSignal(AbortSignal.any([signal]), () =>
       temporal.connection.withDeadline(Date.now() + CALL_LIMIT_MS, again),
     );
   const keeping = keep(limited, { everyMs, log, signal });
