@@ -9,7 +9,7 @@ const STOCK_EVENTS = ['InventoryReserved', 'InventoryCommitted', 'InventoryRelea
 /**
  * Products with their stock and how often they were bought (source document 4). Whoever holds the row of a product in
  * `mv_products` writes all rows of that product, so two batches that touch one product come one after the other, and the
- * second sums what the first brought.
+ * second goes on from what the first brought.
  */
 export const products: View = {
   name: 'products',
@@ -30,10 +30,7 @@ export const products: View = {
       await saveStock(tx, stock);
       await sumStock(tx, stocked);
     }
-    if (bought.length > 0) {
-      await savePurchases(tx, purchases);
-      await countPurchases(tx, bought);
-    }
+    if (bought.length > 0) await savePurchases(tx, purchases);
   },
 };
 
@@ -101,21 +98,22 @@ const sumStock = (tx: SqlTransaction, productIds: readonly string[]) => tx.$exec
   where v.product_id = s.product_id
     and (v.available_stock, v.stock_status) is distinct from (s.available, s.status)`;
 
-/** An order is paid once, so its row is a fact that nothing changes. */
+/**
+ * An order is paid once, so its row is a fact that nothing changes, and a product's count is what it was and what is new:
+ * what that costs does not depend on how often the product was bought before.
+ */
 const savePurchases = (tx: SqlTransaction, purchases: readonly Purchase[]) => tx.$executeRaw`
-  insert into mv_product_purchases (product_id, order_id, units)
-  select e."productId", e."orderId", sum(e.quantity)
-  from jsonb_to_recordset(${JSON.stringify(purchases)}::jsonb) as e ("productId" bigint, "orderId" uuid, quantity integer)
-  group by e."productId", e."orderId"
-  order by e."productId", e."orderId"
-  on conflict do nothing`;
-
-const countPurchases = (tx: SqlTransaction, productIds: readonly string[]) => tx.$executeRaw`
+  with added as (
+    insert into mv_product_purchases (product_id, order_id, units)
+    select e."productId", e."orderId", sum(e.quantity)
+    from jsonb_to_recordset(${JSON.stringify(purchases)}::jsonb)
+      as e ("productId" bigint, "orderId" uuid, quantity integer)
+    group by e."productId", e."orderId"
+    order by e."productId", e."orderId"
+    on conflict do nothing
+    returning product_id, units
+  )
   update mv_products v
-  set purchase_count = p.units, synced_at = now()
-  from (
-    select product_id, sum(units) as units from mv_product_purchases
-    where product_id = any(${productIds}::bigint[])
-    group by product_id
-  ) as p
-  where v.product_id = p.product_id and v.purchase_count <> p.units`;
+  set purchase_count = v.purchase_count + p.units, synced_at = now()
+  from (select product_id, sum(units) as units from added group by product_id) as p
+  where v.product_id = p.product_id`;

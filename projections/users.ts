@@ -7,7 +7,7 @@ const USER_EVENTS = ['UserCreated', 'UserUpdated'] as const;
 
 /**
  * Customers with what they bought (source document 4). Whoever holds the row of a user in `mv_users` writes all rows of
- * that user, so two batches that touch one user come one after the other, and the second sums what the first brought.
+ * that user, so two batches that touch one user come one after the other, and the second goes on from what the first brought.
  */
 export const users: View = {
   name: 'users',
@@ -20,9 +20,9 @@ export const users: View = {
     await lockUsers(tx, distinct([...profiles.map(({ userId }) => userId), ...customers]));
     if (profiles.length > 0) await saveProfiles(tx, profiles);
     if (orders.length === 0) return;
+    await makeTotals(tx, orders);
     await saveContributions(tx, orders);
-    await sumTotals(tx, customers);
-    await findNewestOrders(tx, customers);
+    await noteNewestOrders(tx, orders);
   },
 };
 
@@ -48,39 +48,57 @@ const saveProfiles = (tx: SqlTransaction, profiles: readonly Profile[]) => tx.$e
     as e ("userId" bigint, username text, email text, "fullName" text, status text, version bigint)
   where v.user_id = e."userId" and v.user_version < e.version`;
 
-/** One row per order: it counts once it was paid, with what the customer has paid for it. */
+/** The rows that are added to. Whoever adds has the row of the user, so nobody else does. */
+const makeTotals = (tx: SqlTransaction, orders: readonly Order[]) => tx.$executeRaw`
+  insert into mv_user_totals (user_id, currency)
+  select distinct e."userId", e.currency
+  from jsonb_to_recordset(${JSON.stringify(orders.map(withoutLines))}::jsonb) as e ("userId" bigint, currency text)
+  order by 1, 2
+  on conflict do nothing`;
+
+/**
+ * One row per order: it counts once it was paid, with what the customer has paid for it. Totals grow by how far the rows
+ * are from what they were: what that costs does not depend on how many orders the customer has.
+ */
 const saveContributions = (tx: SqlTransaction, orders: readonly Order[]) => tx.$executeRaw`
-  insert into mv_user_orders as v (order_id, user_id, currency, order_date, orders, spent, order_version)
-  select e."orderId", e."userId", e.currency, e."placedAt", case when paid then 1 else 0 end,
-    case when paid then e."totalMinor" - e."refundedTotalMinor" else 0 end, e.version
-  from jsonb_to_recordset(${JSON.stringify(orders.map(withoutLines))}::jsonb)
-    as e ("orderId" uuid, "userId" bigint, currency text, "placedAt" timestamptz, status text, "totalMinor" bigint,
-      "refundedTotalMinor" bigint, version bigint),
-    lateral (select e.status in ('PAID', 'PARTIALLY_REFUNDED', 'REFUNDED') as paid) as s
-  order by e."orderId"
-  on conflict (order_id) do update
-  set orders = excluded.orders, spent = excluded.spent, order_version = excluded.order_version
-  where v.order_version < excluded.order_version`;
+  with given as (
+    select e.*, s.paid
+    from jsonb_to_recordset(${JSON.stringify(orders.map(withoutLines))}::jsonb)
+      as e ("orderId" uuid, "userId" bigint, currency text, "placedAt" timestamptz, status text, "totalMinor" bigint,
+        "refundedTotalMinor" bigint, version bigint),
+      lateral (select e.status in ('PAID', 'PARTIALLY_REFUNDED', 'REFUNDED') as paid) as s
+  ), saved as (
+    insert into mv_user_orders as v (order_id, user_id, currency, order_date, orders, spent, order_version)
+    select "orderId", "userId", currency, "placedAt", case when paid then 1 else 0 end,
+      case when paid then "totalMinor" - "refundedTotalMinor" else 0 end, version
+    from given
+    order by "orderId"
+    on conflict (order_id) do update
+    set orders = excluded.orders, spent = excluded.spent, order_version = excluded.order_version
+    where v.order_version < excluded.order_version
+    returning order_id, user_id, currency, orders, spent
+  )
+  update mv_user_totals v
+  set total_orders = v.total_orders + s.orders, total_spent = v.total_spent + s.spent, synced_at = now()
+  from (
+    -- The second is as it was before: one statement does not see what it writes.
+    select n.user_id, n.currency, sum(n.orders - coalesce(o.orders, 0)) as orders,
+      sum(n.spent - coalesce(o.spent, 0)) as spent
+    from saved n left join mv_user_orders o on o.order_id = n.order_id
+    group by n.user_id, n.currency
+  ) as s
+  where v.user_id = s.user_id and v.currency = s.currency and (s.orders, s.spent) <> (0, 0)`;
 
 const withoutLines = (order: Order) => ({ ...order, lines: undefined });
 
-const sumTotals = (tx: SqlTransaction, userIds: readonly string[]) => tx.$executeRaw`
-  insert into mv_user_totals as v (user_id, currency, total_orders, total_spent)
-  select user_id, currency, sum(orders), sum(spent) from mv_user_orders
-  where user_id = any(${userIds}::bigint[])
-  group by user_id, currency
-  order by user_id, currency
-  on conflict (user_id, currency) do update
-  set total_orders = excluded.total_orders, total_spent = excluded.total_spent, synced_at = now()
-  where (v.total_orders, v.total_spent) is distinct from (excluded.total_orders, excluded.total_spent)`;
-
-/** Of all orders, also those that were never paid. */
-const findNewestOrders = (tx: SqlTransaction, userIds: readonly string[]) => tx.$executeRaw`
+/** Of all orders, also those that were never paid. When it was placed, an order says in each of its versions. */
+const noteNewestOrders = (tx: SqlTransaction, orders: readonly Order[]) => tx.$executeRaw`
   update mv_users v
   set last_order_date = o.newest, synced_at = now()
   from (
-    select user_id, max(order_date) as newest from mv_user_orders
-    where user_id = any(${userIds}::bigint[])
-    group by user_id
+    select e."userId" as user_id, max(e."placedAt") as newest
+    from jsonb_to_recordset(${JSON.stringify(orders.map(withoutLines))}::jsonb)
+      as e ("userId" bigint, "placedAt" timestamptz)
+    group by e."userId"
   ) as o
-  where v.user_id = o.user_id and v.last_order_date is distinct from o.newest`;
+  where v.user_id = o.user_id and (v.last_order_date is null or v.last_order_date < o.newest)`;

@@ -19,8 +19,8 @@ export type View = Readonly<{
   /** Events of other types are none of its business. */
   takes: readonly EventType[];
   /**
-   * Writes what the events say: upserts of facts, each guarded by the version of its source aggregate, and sums recomputed
-   * from the contribution rows that were touched; rows in the order of their keys. Events may come late, twice or in any
+   * Writes what the events say: upserts of facts, each guarded by the version of its source aggregate, and sums that change
+   * by what the contribution rows of the batch change, under a lock; rows in the order of their keys. Events may come late, twice or in any
    * order across aggregates, and others may apply events of other aggregates at the same time.
    */
   apply: (tx: SqlTransaction, events: readonly ReadEvent[], settings: ViewSettings) => Promise<void>;
