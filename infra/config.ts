@@ -6,6 +6,8 @@ import { z } from 'zod';
 
 import type { PaymentMethod } from '../domain/payment.ts';
 import { credentialsAreWhole, type KafkaSettings, kafkaSettings, kafkaVariables } from './kafka-settings.ts';
+import { type RetentionSettings, retentionSettings, retentionVariables } from './retention-settings.ts';
+import { isTimeZone } from './time-zone.ts';
 
 /** The databases of the system, by the name that appears in `<NAME>_DATABASE_URL`. */
 export const DATABASES = ['platform', 'order', 'payment', 'views', 'bus', 'gateway'] as const;
@@ -14,15 +16,6 @@ export type DatabaseName = (typeof DATABASES)[number];
 const port = z.coerce.number().int().min(0).max(65_535);
 const milliseconds = z.coerce.number().int().positive();
 const postgresUrl = z.url({ protocol: /^postgres(ql)?$/ });
-
-/** PostgreSQL knows the same names. */
-function isTimeZone(name: string): boolean {
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
-  } catch {
-    return false;
-  }
-}
 
 const environment = z.object({
   NODE_ENV: z.enum(['development', 'production', 'test']).default('development'),
@@ -96,6 +89,7 @@ const environment = z.object({
   SHUTDOWN_GRACE_MS: milliseconds.default(40_000),
   /** Metrics are read there; of a process that serves no API, its health as well. */
   METRICS_PORT: port.optional(),
+  ...retentionVariables,
   ...kafkaVariables,
 });
 const checked = environment.refine(credentialsAreWhole, {
@@ -160,6 +154,7 @@ export type Config = Readonly<{
   /** Absent where every process has a cache of its own. */
   redisUrl: string | undefined;
   shutdownGraceMs: number;
+  retention: RetentionSettings;
   /** Absent where events go by the log in `db_event_bus`. */
   kafka: KafkaSettings | undefined;
 }>;
@@ -240,6 +235,7 @@ export function readConfig(env: NodeJS.ProcessEnv = loadedEnvironment()): Config
     shopTimeZone: e.SHOP_TIME_ZONE,
     redisUrl: e.REDIS_URL,
     shutdownGraceMs: e.SHUTDOWN_GRACE_MS,
+    retention: retentionSettings(e),
     kafka: kafkaSettings(e),
   };
 }

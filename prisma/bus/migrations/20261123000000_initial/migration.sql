@@ -138,3 +138,81 @@ create table redrive_leases (
   holder varchar(100) not null,
   until timestamptz not null
 );
+
+-- What of the log is older than `keep` (and a day older than its newest event, which stays: where the log ends must be
+-- known), oldest first: whole months by their partition, and the default partition where its first row is that old.
+-- `events` counts positions, of the default partition none; `unread_by` names the groups that have not read it all.
+-- The whole system may have no group yet: then nobody has read anything.
+create function event_log_due(
+  keep interval, out part text, out first bigint, out last bigint, out events bigint, out unread_by text[]
+) returns setof record
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  newest timestamptz := (select appended_at from public.event_log order by position desc limit 1);
+  cutoff timestamptz := least(now() - keep, newest - interval '1 day');
+  month text;
+begin
+  if newest is null then
+    return;
+  end if;
+  for month in
+    select relname from pg_inherits join pg_class c on c.oid = inhrelid
+    where inhparent = 'public.event_log'::regclass and relname ~ '^event_log_[0-9]{4}_[0-9]{2}$'
+      and (to_date(right(relname, 7), 'YYYY_MM') + interval '1 month') at time zone 'utc' <= cutoff
+    union all values ('event_log_default') order by 1
+  loop
+    part := month;
+    if part = 'event_log_default' then
+      select position, position, 0 into first, last, events
+      from (select position, appended_at from public.event_log_default order by position limit 1) as oldest
+      where appended_at < cutoff;
+      continue when first is null;
+    else
+      execute format('select min(position), max(position) from public.%I', part) into first, last;
+      events := coalesce(last - first + 1, 0);
+    end if;
+    unread_by := array(select group_name::text from public.group_offsets where position < last order by 1);
+    if last is not null and not exists (select from public.group_offsets) then
+      unread_by := array['(there is no group)'];
+    end if;
+    return next;
+  end loop;
+end
+$$;
+
+-- Takes the oldest part that is due off the log, if every group has read it: a month at once, or `most` rows of the
+-- default partition. Always from the beginning, so that a log that begins at position 1 is whole. The service owns no
+-- table that it could drop. It gives up soon: while it waits for a slow reader, everybody else waits behind it.
+create function prune_event_log(keep interval, most integer, out part text, out removed bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+declare
+  due record;
+  newest timestamptz;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('event_log prune', 0)); -- two would wait for each other's tables
+  select * into due from public.event_log_due(keep) as d order by coalesce(d.first, 0), d.part limit 1;
+  if due.part is null or due.unread_by <> '{}' or due.first > (select min(position) from public.event_log) then
+    removed := 0;
+    return;
+  end if;
+  part := due.part;
+  if part = 'event_log_default' then
+    newest := (select appended_at from public.event_log order by position desc limit 1);
+    with piece as (
+      select position, appended_at, tableoid = 'public.event_log_default'::regclass
+        and appended_at < least(now() - keep, newest - interval '1 day')
+        and position <= (select min(position) from public.group_offsets) as goes
+      from public.event_log order by position limit most
+    )
+    delete from public.event_log_default l using piece p
+    where (l.position, l.appended_at) = (p.position, p.appended_at)
+      and not exists (select from piece stays where not stays.goes and stays.position <= p.position);
+    get diagnostics removed = row_count;
+  else
+    execute format('drop table public.%I', part);
+    removed := due.events;
+  end if;
+end
+$$;
+revoke all on function event_log_due(interval), prune_event_log(interval, integer) from public;
+grant execute on function event_log_due(interval), prune_event_log(interval, integer) to commerce_bus;

@@ -126,6 +126,7 @@ create table payment_webhooks (
   primary key (provider, event_id)
 );
 create index ix_payment_webhooks_open on payment_webhooks (received_at) where outcome is null;
+create index ix_payment_webhooks_handled on payment_webhooks (handled_at) where outcome is not null;
 
 -- The service's event store. Kept for rebuilds, so not partitioned: a UNIQUE across partitions is impossible.
 create table outbox (

@@ -195,7 +195,8 @@ create table mv_order_sales (
   refund_version bigint not null default 0,
   primary key (order_id, day)
 );
-create index ix_mv_order_sales_day on mv_order_sales (day, currency);
+-- The customer and `orders` tell whether somebody has paid on a day before, without looking through the day.
+create index ix_mv_order_sales_day on mv_order_sales (day, currency, user_id, orders);
 
 -- Sums of mv_order_sales. total_revenue and net are what they are named after, so the database computes them.
 create table mv_daily_sales (
@@ -243,7 +244,9 @@ create table projection_offsets (
 create table projection_progress (
   view varchar(30) primary key,
   caught_up_at timestamptz,
-  rebuilt_at timestamptz
+  rebuilt_at timestamptz,
+  -- Rows of its inbox that upkeep has removed since it was last rebuilt: events that it has applied and says so no more.
+  forgotten bigint not null default 0 check (forgotten >= 0)
 );
 insert into projection_progress (view) values ('users'), ('products'), ('orders'), ('payments'), ('sales');
 
