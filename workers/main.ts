@@ -9,6 +9,7 @@ import { type Running, runProcess } from '../infra/process.ts';
 import { openTemporal, temporalSettings } from '../infra/temporal.ts';
 import { SEARCH_ATTRIBUTES } from '../workflows/contract.ts';
 import { openCheckoutWorker } from './checkout-worker.ts';
+import { dailySalesSchedule } from './daily-sales-schedule.ts';
 import { openInventoryWorker } from './inventory-worker.ts';
 import { openOrderWorker } from './order-worker.ts';
 import { openPaymentWorker } from './payment-worker.ts';
@@ -90,7 +91,7 @@ async function openWorkers(config: Config, log: Logger, names: readonly WorkerNa
 async function prepareTemporal(config: Config, log: Logger): Promise<Running> {
   const temporal = openTemporal();
   const attributes = Object.values(SEARCH_ATTRIBUTES);
-  const schedules = [reconcileSchedule(config)];
+  const schedules = [reconcileSchedule(config), dailySalesSchedule(config)];
   const keeper = await keepTemporalPrepared(temporal, { attributes, schedules, log });
   return {
     async close() {

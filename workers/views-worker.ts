@@ -13,16 +13,23 @@ import { AlreadyRebuilding, rebuildView } from '../projections/rebuild.ts';
 import { TooManyLeftOut } from '../projections/rebuild-past.ts';
 import { VIEW_NAMES } from '../projections/view.ts';
 import { QUEUES } from '../workflows/contract.ts';
+import { openStatistics } from './statistics.ts';
 import { createWorker, type OpenWorker, type WorkerContext } from './temporal-worker.ts';
 
-/** Rebuilds views, with the credentials of their database and of the bus, and of the outboxes where they are given. */
+/**
+ * Rebuilds views and recomputes the sums of their days, with the credentials of their database and of the bus, and of the
+ * outboxes where they are given.
+ */
 export async function openViewsWorker(context: WorkerContext): Promise<OpenWorker> {
   const { config } = context;
   const views = openViews(databaseUrl(config, 'views'), { poolSize: config.databasePoolSize });
   databaseUrl(config, 'bus'); // it must be there; the outboxes need not
   const { close, ...places } = openPlaces(config);
   const rebuild = rebuilder(config, views, places);
-  const activities = rebuildActivities({ rebuild, signal: cancellationSignal, beat: (step) => heartbeat(step) });
+  const activities = {
+    ...rebuildActivities({ rebuild, signal: cancellationSignal, beat: (step) => heartbeat(step) }),
+    ...openStatistics(config, views, context.log),
+  };
   const worker = await createWorker(context, { taskQueue: QUEUES.views, activities });
   return {
     worker,

@@ -21,8 +21,9 @@ export const REFUND_WORKFLOW = 'refund';
 export const WEBHOOK_WORKFLOW = 'webhook';
 export const REPAIR_WORKFLOW = 'repair';
 export const RECONCILE_WORKFLOW = 'reconcile';
-/** Builds a view anew while it serves. */
+/** Builds a view anew while it serves; makes the sums of the last days what their orders come to. */
 export const REBUILD_WORKFLOW = 'rebuildView';
+export const DAILY_SALES_WORKFLOW = 'dailySales';
 
 /** Wakes a checkout that waits for its payment. Only a wake-up: what became of the payment is in its row. */
 export const paymentChangedSignal = defineSignal('paymentChanged');

@@ -1,4 +1,5 @@
 export { checkout } from './checkout.ts';
+export { dailySales } from './daily-sales.ts';
 export { rebuildView } from './rebuild-view.ts';
 export { reconcile } from './reconcile.ts';
 export { refund } from './refund.ts';

@@ -8,6 +8,7 @@ import type { PaymentActivities } from '../activities/payments/activities.ts';
 import type { PaymentFinders, RefundActivities, WebhookActivities } from '../activities/payments/contract.ts';
 import type { SagaActivities } from '../activities/sagas/activities.ts';
 import type { RebuildActivities } from '../activities/views/rebuild.ts';
+import type { StatisticsActivities } from '../activities/views/statistics.ts';
 import { QUEUES } from './contract.ts';
 
 /**
@@ -113,4 +114,13 @@ export const rebuilding = proxyActivities<RebuildActivities>({
   startToCloseTimeout: '12 hours',
   heartbeatTimeout: '30 seconds',
   retry: { initialInterval: '2 seconds', backoffCoefficient: 2, maximumInterval: '1 minute' },
+});
+
+/** Nobody waits for it: a database that is away for hours of the night is waited out. */
+export const recomputing = proxyActivities<StatisticsActivities>({
+  taskQueue: QUEUES.views,
+  scheduleToCloseTimeout: '6 hours',
+  startToCloseTimeout: '1 hour',
+  heartbeatTimeout: '1 minute', // beyond the limits of a statement and of a transaction, for each day one
+  retry: { initialInterval: '2 seconds', backoffCoefficient: 2, maximumInterval: '5 minutes' },
 });
