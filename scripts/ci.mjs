@@ -10,10 +10,13 @@ const RESULTS = join(ROOT, 'test-results', 'ci');
 const TOTALS = join(RESULTS, 'totals.json');
 
 const sum = { passed: 0, failed: 0 };
+/** Told once more at the end, which is what is left of a log that is cut. */
+const failures = [];
 let finished = false;
 // Printed whatever happens, also when the set-up ends the process: the last line is the contract.
 process.on('exit', () => {
   if (!finished) sum.failed += 1;
+  if (failures.length > 0) console.log(`\nAll that failed:\n${failures.join('\n')}`);
   console.log(`${sum.passed} passed, ${sum.failed} failed`);
 });
 
@@ -36,9 +39,10 @@ async function runTests(...suites) {
   if (interrupted) return fail(`${what} did not run: the run was interrupted`);
   const code = await runScript('test.mjs', ...suites);
   if (!existsSync(TOTALS)) return fail(`${what} ended with exit code ${code} before the end`);
-  const { passed, failed } = JSON.parse(readFileSync(TOTALS, 'utf8'));
+  const { passed, failed, failures: told } = JSON.parse(readFileSync(TOTALS, 'utf8'));
   sum.passed += passed;
   sum.failed += failed;
+  failures.push(...told);
   if (code !== 0 && failed === 0) fail(`${what} ended with exit code ${code}`);
 }
 
@@ -49,5 +53,6 @@ function runScript(name, ...args) {
 /** Something outside of any test went wrong: it counts as one failure. */
 function fail(reason) {
   sum.failed += 1;
-  console.log(`FAILED: ${reason}`);
+  failures.push(`FAILED: ${reason}`);
+  console.log(failures.at(-1));
 }

@@ -116,7 +116,7 @@ function endOf(child, totalsFile, limitMs, exitLimitMs, echo = () => undefined) 
 }
 
 function totals(totalsFile, { code, signal, killedFor }) {
-  const none = { passed: 0, failed: 0, skipped: [], files: {} };
+  const none = { passed: 0, failed: 0, skipped: [], failures: [], passedIn: {}, files: {} };
   const written = existsSync(totalsFile) ? JSON.parse(readFileSync(totalsFile, 'utf8')) : undefined;
   const problems = [];
   if (killedFor) problems.push(`mocha was killed: ${killedFor}`);

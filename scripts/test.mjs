@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ensureInstalled } from './bootstrap.mjs';
 import { roundsOf } from './lanes.mjs';
 import { RESULTS, runSuite } from './mocha.mjs';
+import { toldFailure, withSecondLook } from './second-look.mjs';
 import { limitMsOf, plan, USAGE } from './suites.mjs';
 
 /** How many of a suite's slowest files are named. */
@@ -25,8 +26,10 @@ try {
   process.exit(2);
 }
 
+const NOTHING_RAN = { passed: 0, failed: 0, skipped: [], failures: [], doubtful: [] };
 const total = { passed: 0, failed: 0, skipped: 0 };
-const notes = [];
+const failures = [];
+const skips = [];
 const lines = [];
 let interrupted = false;
 for (const { suite, files } of runs) {
@@ -37,28 +40,34 @@ for (const { suite, files } of runs) {
   total.passed += result.passed;
   total.failed += result.failed + result.problems.length;
   total.skipped += result.skipped.length;
-  notes.push(...result.problems.map((problem) => `FAILED ${suite}: ${problem}`));
-  notes.push(
+  failures.push(...result.problems.map((problem) => `FAILED ${suite}: ${problem}`));
+  failures.push(...result.failures.map((failure) => `FAILED ${toldFailure(suite, failure)}`));
+  failures.push(...result.doubtful.map((failure) => `FAILED AT FIRST, then passed: ${toldFailure(suite, failure)}`));
+  skips.push(
     ...result.skipped.map(({ title, reason }) => `skipped ${suite}: ${title} (${reason ?? 'no reason given'})`),
   );
   lines.push(`${suite}: ${counts(result.passed, result.failed + result.problems.length, result.skipped.length)}`);
 }
 if (total.passed + total.failed === 0) {
   total.failed = 1;
-  notes.push('FAILED: no test ran');
+  failures.push('FAILED: no test ran');
 }
 
-console.log(`\n${[...notes, ...lines].join('\n')}`);
+console.log(`\n${[...failures, ...skips, ...lines].join('\n')}`);
 console.log(counts(total.passed, total.failed, total.skipped));
-writeFileSync(join(RESULTS, 'totals.json'), JSON.stringify(total));
+writeFileSync(join(RESULTS, 'totals.json'), JSON.stringify({ ...total, failures }));
 process.exitCode = total.failed > 0 ? 1 : 0;
 
 async function judged(suite, files) {
-  if (files.length === 0) return { passed: 0, failed: 0, skipped: [], problems: ['it has no test file'] };
+  if (files.length === 0) return { ...NOTHING_RAN, problems: ['it has no test file'] };
   // Whoever runs a part of a suite wants to watch it.
   const rounds = filtered ? [[files]] : roundsOf(suite, files);
   const startedAt = Date.now();
-  const result = await runSuite({ suite, rounds, options, limitMs: limitMsOf(suite) });
+  const run = (rounds) => runSuite({ suite, rounds, options, limitMs: limitMsOf(suite) });
+  const first = await run(rounds);
+  // On one's own machine the first failure is news enough.
+  const looksAgain = process.env.CI === 'true' && !filtered;
+  const result = looksAgain ? await withSecondLook(first, (files) => run([[files]])) : { ...first, doubtful: [] };
   tellTimes(suite, Date.now() - startedAt, result.files);
   const silent = result.skipped.filter(({ reason }) => reason === null);
   result.problems.push(...silent.map(({ title }) => `"${title}" is skipped without a reason`));

@@ -11,6 +11,7 @@ import { hasEnded, runCommand } from '../../infra/embedded/child.ts';
 import { eventually } from '../support/eventually.ts';
 
 const LIMIT_MS = 25_000;
+const MIXED_FAILURE = 'a suite of every outcome fails';
 /** Whoever adopts a server of a killed process takes a moment to notice that it ended. */
 const REAPED_WITHIN_MS = 5_000;
 
@@ -18,6 +19,7 @@ type Result = {
   passed: number;
   failed: number;
   skipped: { title: string; reason: string | null }[];
+  failures: { file: string | null; title: string; error: string }[];
   files: Record<string, number>;
   problems: string[];
   interrupted: boolean;
@@ -33,9 +35,12 @@ describe('the test runner', () => {
   afterEach(() => rm(results, { recursive: true }));
 
   it('counts what mocha ran, and lists each skipped test with its reason', async () => {
-    const { passed, failed, skipped, problems } = await runFixture('mixed');
+    const { passed, failed, failures, skipped, problems } = await runFixture('mixed');
 
     assert.deepEqual({ passed, failed, problems }, { passed: 1, failed: 1, problems: [] });
+    const [failure] = failures;
+    assert.deepEqual([failures.length, failure?.file, failure?.title], [1, pathOf('mixed'), MIXED_FAILURE]);
+    assert.match(failure?.error ?? '', /^AssertionError.*\n[^]*mixed\.ts/);
     assert.deepEqual(skipped, [
       { title: 'a suite of every outcome is skipped with a reason', reason: 'there is no such server here' },
       { title: 'a suite of every outcome is skipped without a word', reason: null },
@@ -130,7 +135,7 @@ describe('the test runner', () => {
 
     assert.equal(code, 1);
     assert.match(output, /FAILED: no test ran\n[^]*0 passed, 1 failed, 0 skipped$/);
-    assert.deepEqual(await totals(), { passed: 0, failed: 1, skipped: 0 });
+    assert.deepEqual(await totals(), { passed: 0, failed: 1, skipped: 0, failures: ['FAILED: no test ran'] });
   });
 
   it('passes with the numbers of the files that were named', async () => {
@@ -138,7 +143,7 @@ describe('the test runner', () => {
 
     assert.equal(code, 0);
     assert.match(output, /unit: 1 passed, 0 failed, 0 skipped\n1 passed, 0 failed, 0 skipped$/);
-    assert.deepEqual(await totals(), { passed: 1, failed: 0, skipped: 0 });
+    assert.deepEqual(await totals(), { passed: 1, failed: 0, skipped: 0, failures: [] });
   });
 
   it('refuses a file that is no test, before it runs anything', async () => {

@@ -1,5 +1,6 @@
 import { closeSync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 
 import Mocha from 'mocha';
 
@@ -16,6 +17,8 @@ const {
 /** Hooks start servers, which on a fresh machine download first. */
 const HOOK_LIMIT_MS = 120_000;
 const TELL_OPEN_HANDLES_AFTER_MS = 8_000;
+/** Of each failure, for the end of the run. */
+const LINES_OF_ERROR = 15;
 /** Where the runner (scripts/lanes.mjs) may cut the output. */
 const END_OF_REPORT = '\u001e';
 
@@ -28,7 +31,7 @@ export default class Reporter extends Mocha.reporters.Spec {
   constructor(runner, options) {
     super(runner, options);
     const { totals: file, claims } = options.reporterOptions;
-    const totals = { passed: 0, failed: 0, skipped: [], files: timesOf(runner) };
+    const totals = { passed: 0, failed: 0, skipped: [], failures: [], passedIn: {}, files: timesOf(runner) };
     const testLimitMs = runner.suite.timeout();
 
     if (claims !== undefined) shareFiles(runner, claims);
@@ -36,8 +39,14 @@ export default class Reporter extends Mocha.reporters.Spec {
     runner.on(EVENT_HOOK_BEGIN, (hook) => {
       if (hook.timeout() === testLimitMs) hook.timeout(HOOK_LIMIT_MS);
     });
-    runner.on(EVENT_TEST_PASS, () => (totals.passed += 1));
-    runner.on(EVENT_TEST_FAIL, () => (totals.failed += 1));
+    runner.on(EVENT_TEST_PASS, ({ file }) => {
+      totals.passed += 1;
+      totals.passedIn[nameOf(file)] = (totals.passedIn[nameOf(file)] ?? 0) + 1;
+    });
+    runner.on(EVENT_TEST_FAIL, (test, error) => {
+      totals.failed += 1;
+      totals.failures.push({ file: fileOf(test), title: test.fullTitle(), error: beginningOf(error) });
+    });
     runner.on(EVENT_TEST_PENDING, (test) => totals.skipped.push({ title: test.fullTitle(), reason: reasonOf(test) }));
     runner.once(EVENT_RUN_END, () => {
       if (file) writeWhole(file, JSON.stringify(totals));
@@ -93,6 +102,19 @@ function claim(path) {
 }
 
 const nameOf = (file) => relative(process.cwd(), file).replaceAll('\\', '/');
+
+/** Null for a hook of the whole process. */
+function fileOf(test) {
+  for (let at = test; at; at = at.parent) if (at.file) return nameOf(at.file);
+  return null;
+}
+
+/** What was thrown may be anything. */
+const beginningOf = (error) =>
+  stripVTControlCharacters(String(error?.stack ?? error))
+    .split('\n')
+    .slice(0, LINES_OF_ERROR)
+    .join('\n');
 
 /** Set by `skipBecause` on the test, or on the suite when a hook skipped it. Null: skipped without a word. */
 function reasonOf(test) {
