@@ -5,10 +5,22 @@ import { availableParallelism } from 'node:os';
  * Suites whose tests mostly wait, for time limits, retries and processes that start: two mocha processes share them.
  * In the others a neighbour would only take the processor away.
  */
-const TWO_LANES = ['int', 'e2e'];
+const TWO_LANES = ['int', 'e2e', 'long'];
 
-/** Files that load the machine to its limit and expect answers in time: a neighbour would make them late. */
-const ALONE = ['test/e2e/races.e2e.test.ts'];
+/** Files that load the machine to its limit or expect answers in time: a neighbour would make them late. */
+const ALONE = [
+  'test/e2e/races.e2e.test.ts',
+  'test/api/outages.long.test.ts',
+  'test/e2e/views-under-kills.long.test.ts',
+];
+
+/** Files that take minutes: claimed last, one would keep its lane busy long after the other lane is done. */
+const FIRST = [
+  'test/e2e/two-copies.long.test.ts',
+  'test/e2e/money-race.long.test.ts',
+  'test/events/bus-kafka-broker.long.test.ts',
+  'test/workflows/reconcile-lanes.long.test.ts',
+];
 
 /** What the reporter writes where a file's report ends; no text has it, and no character of UTF-8 contains it. */
 const END_OF_REPORT = 0x1e;
@@ -22,10 +34,18 @@ const END_OF_REPORT = 0x1e;
  */
 export function roundsOf(suite, files, cores = availableParallelism()) {
   if (!TWO_LANES.includes(suite) || cores < 2) return [[files]];
-  const shared = files.filter((file) => !ALONE.includes(file));
   const alone = files.filter((file) => ALONE.includes(file));
+  const shared = outermostFirst(files.filter((file) => !ALONE.includes(file)));
   const lanes = shared.length > 1 ? [shared, shared.toReversed()] : [shared];
   return [lanes, [alone]].filter(([list]) => list.length > 0);
+}
+
+/** Those of FIRST at the front and at the back in turn, so that each lane begins with one of them. */
+function outermostFirst(files) {
+  const first = FIRST.filter((file) => files.includes(file));
+  const front = first.filter((_file, index) => index % 2 === 0);
+  const back = first.filter((_file, index) => index % 2 === 1);
+  return [...front, ...files.filter((file) => !first.includes(file)), ...back.toReversed()];
 }
 
 /**

@@ -111,9 +111,42 @@ describe('the rounds of a suite', () => {
     assert.deepEqual(roundsOf('e2e', [races], 8), [[[races]]]);
   });
 
+  it('begin each lane with files that take minutes', () => {
+    const [copies, race] = ['test/e2e/two-copies.long.test.ts', 'test/e2e/money-race.long.test.ts'];
+    const [broker, lanes] = [
+      'test/events/bus-kafka-broker.long.test.ts',
+      'test/workflows/reconcile-lanes.long.test.ts',
+    ];
+    const slow = [copies, race, broker, lanes];
+    assert.deepEqual(
+      slow.filter((file) => !existsSync(file)),
+      [],
+      'they are known by their names',
+    );
+    const sorted = ['a', race, copies, 'b', broker, lanes, 'z'];
+    const order = [copies, broker, 'a', 'b', 'z', lanes, race];
+    assert.deepEqual(roundsOf('long', sorted, 8), [[order, order.toReversed()]]);
+  });
+
+  it('keep by themselves the long files that would be late beside others', () => {
+    const busy = ['test/api/outages.long.test.ts', 'test/e2e/views-under-kills.long.test.ts'];
+    assert.deepEqual(
+      busy.filter((file) => !existsSync(file)),
+      [],
+      'they are known by their names',
+    );
+    assert.deepEqual(roundsOf('long', ['a', ...busy, 'z'], 8), [
+      [
+        ['a', 'z'],
+        ['z', 'a'],
+      ],
+      [busy],
+    ]);
+  });
+
   it('have one lane where a second would have no file or no processor, or would disturb the first', () => {
     assert.deepEqual(roundsOf('int', ['a'], 8), [[['a']]]);
     assert.deepEqual(roundsOf('int', ['a', 'b'], 1), [[['a', 'b']]]);
-    assert.deepEqual(roundsOf('long', ['a', 'b'], 8), [[['a', 'b']]]);
+    assert.deepEqual(roundsOf('replay', ['a', 'b'], 8), [[['a', 'b']]]);
   });
 });
