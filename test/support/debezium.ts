@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { hasEnded, lastLines, signalProcess, spawnServer } from '../../infra/embedded/child.ts';
 import { freePort } from '../../infra/embedded/ports.ts';
 import { eventually } from './eventually.ts';
+import { report } from './found.ts';
 import { findDebezium } from './kafka-jars.ts';
 import { noteServer, serverFolder } from './servers.ts';
 
@@ -26,7 +27,7 @@ export async function startDebezium(
   brokers: readonly string[],
   changes: Readonly<Record<string, string>>,
 ): Promise<Debezium> {
-  const classPath = await findDebezium({ report: (line) => process.stderr.write(`${line}\n`) });
+  const classPath = await findDebezium({ report });
   const folder = await serverFolder();
   const port = await freePort();
   const { hostname, port: databasePort, username, password, pathname } = new URL(adminUrl);

@@ -7,9 +7,9 @@ import type { Context } from 'mocha';
 
 import { hasEnded, lastLines, runCommand, signalProcess, spawnServer } from '../../infra/embedded/child.ts';
 import { freePort, isListening } from '../../infra/embedded/ports.ts';
+import { foundOrSkip, report } from './found.ts';
 import { findKafka, KAFKA_FIX } from './kafka-jars.ts';
 import { noteServer, serverFolder, stopAtEnd } from './servers.ts';
-import { skipBecause } from './skip.ts';
 
 const FORMAT_LIMIT_MS = 60_000;
 const START_LIMIT_MS = 60_000;
@@ -54,18 +54,10 @@ export const fragileKafka = async (context: Context): Promise<KafkaBroker> =>
   startBroker(await classPathOrSkip(context));
 
 /** A broker for what is no test. Stop it afterwards. @throws when there is no Java */
-export const startKafka = async (): Promise<KafkaBroker> =>
-  startBroker(await findKafka({ report: (line) => process.stderr.write(`${line}\n`) }));
+export const startKafka = async (): Promise<KafkaBroker> => startBroker(await findKafka({ report }));
 
-async function classPathOrSkip(context: Context): Promise<string> {
-  try {
-    return await findKafka({ report: (line) => process.stderr.write(`${line}\n`) });
-  } catch (error) {
-    if (process.env['CI']) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    return skipBecause(context, `no Kafka broker: ${KAFKA_FIX}. Tried: ${reason}`);
-  }
-}
+const classPathOrSkip = (context: Context): Promise<string> =>
+  foundOrSkip(context, `no Kafka broker: ${KAFKA_FIX}`, () => findKafka({ report }));
 
 async function startBroker(classPath: string): Promise<KafkaBroker> {
   const folder = await serverFolder();

@@ -9,7 +9,7 @@ import type { Context } from 'mocha';
 import { cacheFolder } from '../../infra/config.ts';
 import { runCommand } from '../../infra/embedded/child.ts';
 import { freePort } from '../../infra/embedded/ports.ts';
-import { skipBecause } from './skip.ts';
+import { firstOf, foundOrSkip, report } from './found.ts';
 import { inWorkFolder, mustRun } from './test-server.ts';
 
 const START_LIMIT_MS = 20_000;
@@ -34,7 +34,9 @@ export type TestRedis = Readonly<{
  * with CI set it fails.
  */
 export async function startRedis(context: Context): Promise<TestRedis> {
-  const path = await foundOrSkip(context);
+  const path = await foundOrSkip(context, `no redis-server: ${FIX}`, () =>
+    findRedis({ path: process.env['REDIS_SERVER_PATH'] || undefined, report }),
+  );
   const port = await freePort();
   let child = await started(path, port);
   const end = async (signal: NodeJS.Signals): Promise<void> => {
@@ -82,17 +84,6 @@ async function started(path: string, port: number): Promise<ChildProcess> {
   }
 }
 
-async function foundOrSkip(context: Context): Promise<string> {
-  try {
-    const path = process.env['REDIS_SERVER_PATH'] || undefined;
-    return await findRedis({ path, report: (line) => process.stderr.write(`${line}\n`) });
-  } catch (error) {
-    if (process.env['CI']) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    return skipBecause(context, `no redis-server: ${FIX}. Tried: ${reason}`);
-  }
-}
-
 export type FindRedis = Readonly<{
   /** REDIS_SERVER_PATH: when it is set, nothing else is tried. */
   path?: string | undefined;
@@ -121,20 +112,11 @@ export async function findRedis(options: FindRedis = {}): Promise<string> {
   const onPath = searchPath.split(delimiter).map((folder) => join(folder, 'redis-server'));
   const unpacked = join(cacheDir, `debian-${process.arch}`);
   const script = join(unpacked, 'redis-server');
-  const sources: [string, () => Promise<string>][] = [
+  return firstOf([
     ['on PATH', () => working(onPath.find((file) => existsSync(file)))],
     ['cache', () => working(script)],
     ['Debian', () => inWorkFolder(unpacked, unpack, report).then(() => working(script))],
-  ];
-  const failures: string[] = [];
-  for (const [source, get] of sources) {
-    try {
-      return await get();
-    } catch (error) {
-      failures.push(`${source}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  }
-  throw new Error(failures.join('; '));
+  ]);
 }
 
 /** Version 5 is the first whose scripts may look at the clock and write. */

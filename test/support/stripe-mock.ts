@@ -8,7 +8,7 @@ import type { Context } from 'mocha';
 
 import { cacheFolder } from '../../infra/config.ts';
 import { runCommand } from '../../infra/embedded/child.ts';
-import { skipBecause } from './skip.ts';
+import { firstOf, foundOrSkip, report } from './found.ts';
 
 const VERSION = '0.203.0';
 const MODULE = 'github.com/stripe/stripe-mock';
@@ -26,7 +26,9 @@ export type StripeMock = Readonly<{ url: string; close: () => Promise<void> }>;
  * the fix; with CI set it fails.
  */
 export async function startStripeMock(context: Context): Promise<StripeMock> {
-  const path = await foundOrSkip(context);
+  const path = await foundOrSkip(context, `no stripe-mock: ${FIX}`, () =>
+    findStripeMock({ path: process.env['STRIPE_MOCK_PATH'] || undefined, report }),
+  );
   // Both listeners are asked for: without the second it takes its default port, which may be in use.
   const child = spawn(path, ['-http-addr', '127.0.0.1:0', '-https-addr', '127.0.0.1:0'], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -53,17 +55,6 @@ export async function startStripeMock(context: Context): Promise<StripeMock> {
   } catch (error) {
     await end(child);
     throw error;
-  }
-}
-
-async function foundOrSkip(context: Context): Promise<string> {
-  try {
-    const path = process.env['STRIPE_MOCK_PATH'] || undefined;
-    return await findStripeMock({ path, report: (line) => process.stderr.write(`${line}\n`) });
-  } catch (error) {
-    if (process.env['CI']) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    return skipBecause(context, `no stripe-mock: ${FIX}. Tried: ${reason}`);
   }
 }
 
@@ -94,20 +85,11 @@ export async function findStripeMock(options: FindStripeMock = {}): Promise<stri
   }
   const cached = join(cacheDir, `v${VERSION}-${process.platform}-${process.arch}`);
   const onPath = searchPath.split(delimiter).map((folder) => join(folder, 'stripe-mock'));
-  const sources: [string, () => Promise<string>][] = [
+  return firstOf([
     ['on PATH', () => rightVersion(onPath.find((file) => existsSync(file)))],
     ['cache', () => rightVersion(join(cached, 'stripe-mock'))],
     ['go install', () => build(cached, report)],
-  ];
-  const failures: string[] = [];
-  for (const [source, get] of sources) {
-    try {
-      return await get();
-    } catch (error) {
-      failures.push(`${source}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  }
-  throw new Error(failures.join('; '));
+  ]);
 }
 
 /** Releases print their version; one that was built by Go prints `master` and carries the version of its module. */

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 
 import { cacheFolder } from '../../infra/config.ts';
 import { runCommand } from '../../infra/embedded/child.ts';
+import { firstOf } from './found.ts';
 
 const TEST_SERVER_VERSION = '1.38.0';
 const SLF4J_VERSION = '1.7.36';
@@ -38,21 +39,12 @@ export async function findTestServer(options: FindTestServer = {}): Promise<stri
   }
   const fromSdk = join(cacheDir, `sdk-${process.platform}-${process.arch}`);
   const fromMaven = join(cacheDir, `maven-${TEST_SERVER_VERSION}`);
-  const sources: [string, () => Promise<string>][] = [
+  return firstOf([
     ['cached SDK download', () => Promise.resolve(sdkExecutable(fromSdk))],
     ['cached Maven download', () => mavenExecutable(fromMaven)],
     ['SDK download', () => inWorkFolder(fromSdk, downloadBySdk, report).then(sdkExecutable)],
     ['Maven Central', () => inWorkFolder(fromMaven, downloadByMaven, report).then(mavenExecutable)],
-  ];
-  const failures: string[] = [];
-  for (const [source, get] of sources) {
-    try {
-      return await get();
-    } catch (error) {
-      failures.push(`${source}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  }
-  throw new Error(failures.join('; '));
+  ]);
 }
 
 type Download = (folder: string, report: (line: string) => void) => Promise<void>;

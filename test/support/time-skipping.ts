@@ -4,8 +4,8 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { Context } from 'mocha';
 
 import { SEARCH_ATTRIBUTES } from '../../workflows/contract.ts';
+import { foundOrSkip, report } from './found.ts';
 import { quietRuntime } from './quiet-runtime.ts';
-import { skipBecause } from './skip.ts';
 import { findTestServer, TEST_SERVER_FIX } from './test-server.ts';
 import { WorkflowBench } from './workflow-bench.ts';
 
@@ -42,13 +42,7 @@ async function registerSearchAttributes({ connection, namespace }: TestWorkflowE
   });
 }
 
-async function serverOrSkip(context: Context): Promise<string> {
-  try {
-    const path = process.env['TEMPORAL_TEST_SERVER_PATH'] || undefined;
-    return await findTestServer({ path, report: (line) => process.stderr.write(`${line}\n`) });
-  } catch (error) {
-    if (process.env['CI']) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    return skipBecause(context, `no time-skipping Temporal server: ${TEST_SERVER_FIX}. Tried: ${reason}`);
-  }
-}
+const serverOrSkip = (context: Context): Promise<string> =>
+  foundOrSkip(context, `no time-skipping Temporal server: ${TEST_SERVER_FIX}`, () =>
+    findTestServer({ path: process.env['TEMPORAL_TEST_SERVER_PATH'] || undefined, report }),
+  );
