@@ -1,8 +1,7 @@
 import { cpus } from 'node:os';
 
 import type { BusResult } from './bus.ts';
-
-const BAR_WIDTH = 40;
+import { bars, percentileOf, type Value } from './numbers.ts';
 
 /** The numbers as bars, one block for each thing that is measured, so that the two buses stand side by side. */
 export function busReport(results: readonly BusResult[]): string {
@@ -27,7 +26,7 @@ export function busReport(results: readonly BusResult[]): string {
     ),
   );
   return [
-    `${events} events through each bus, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'processor'}, Node ${process.versions.node}`,
+    `${events} events through each bus, ${machine()}`,
     ...rates,
     ...latencies,
     wrong.length === 0
@@ -36,20 +35,9 @@ export function busReport(results: readonly BusResult[]): string {
   ].join('\n\n');
 }
 
-type Value = readonly [string, number];
-
 const valuesOf = (results: readonly BusResult[], valueOf: (result: BusResult) => number): Value[] =>
   results.map((result) => [result.carrier, valueOf(result)]);
 
-function bars(title: string, values: readonly Value[]): string {
-  const largest = Math.max(...values.map(([, value]) => value));
-  const lines = values.map(([name, value]) => {
-    const bar = '█'.repeat(Math.max(1, Math.round((BAR_WIDTH * value) / largest)));
-    return `  ${name.padEnd(9)} ${bar.padEnd(BAR_WIDTH)} ${value < 100 ? value.toFixed(1) : Math.round(value)}`;
-  });
-  return [title, ...lines].join('\n');
-}
-
-/** Nearest rank, of sorted values. */
-const percentileOf = (sorted: readonly number[], percentile: number): number =>
-  sorted[Math.ceil((percentile / 100) * sorted.length) - 1] ?? 0;
+/** What the numbers were taken on. */
+export const machine = (): string =>
+  `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'processor'}, Node ${process.versions.node}`;
