@@ -17,7 +17,8 @@ const program = new Command('npm run audit --')
   .option('--json', 'print the result as JSON', false)
   .addHelpText(
     'after',
-    `\nThe invariants:\n${list}\n8 is kept for the views: "npm run views:rebuild -- --dry-run" compares them with what their events say.\n` +
+    `\nThe invariants:\n${list}\n` +
+      '8 compares each row of the views with the databases of the services, and says which command repairs it.\n' +
       'Where events go by Kafka, 7 reads all that its topics hold, and needs KAFKA_BROKERS.\n\n' +
       'Works on *_DATABASE_URL, GATEWAY_URL and TEMPORAL_ADDRESS, or else on the system that `npm start` runs.\n' +
       'Exit codes: 0 when all hold, 1 with findings, 2 when it could not look at everything.',

@@ -27,12 +27,12 @@ export type SystemAuditOptions = Readonly<{
 export async function auditSystem(given: Config, options: SystemAuditOptions = {}): Promise<Audited> {
   const running = findEndpoints(given.dataDir);
   const config = withEndpoints(given, running);
-  const { databaseUrls: urls } = config;
+  const { databaseUrls: urls, shopTimeZone: timeZone } = config;
   const { temporal = true, ...rest } = options;
   const { only = INVARIANT_IDS } = rest;
   const ledger = only.some((id) => id === 4 || id === 5) ? await ledgerOf(config) : undefined;
   const topics = config.kafka && (await topicsOf(config.kafka));
-  if (!temporal) return audit({ urls, ledger, topics, workflows: undefined }, rest);
+  if (!temporal) return audit({ urls, ledger, topics, timeZone, workflows: undefined }, rest);
 
   const variables = temporalEnvironment(given, running);
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig(
@@ -48,7 +48,7 @@ export async function auditSystem(given: Config, options: SystemAuditOptions = {
   const connection = Connection.lazy(connectionOptions);
   try {
     const workflows = temporalWorkflows(new Client({ connection, namespace }), address);
-    return await audit({ urls, ledger, topics, workflows }, rest);
+    return await audit({ urls, ledger, topics, timeZone, workflows }, rest);
   } finally {
     await connection.close();
   }

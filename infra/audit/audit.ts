@@ -11,14 +11,7 @@ import { orderIdsAmong } from './order-ids.ts';
 import { closedMeansNothingHeld, paidMeansCapturedAndCommitted, storedAnswerIsTheOrder } from './order-rules.ts';
 import { countRefundRequests, refundsThatAreNotTheirAnswer } from './refund-answers.ts';
 import { lookAtRefunds } from './refunds.ts';
-import {
-  AUDITED,
-  type AuditedDatabase,
-  CannotLook,
-  EVENT_SERVICES,
-  type Snapshots,
-  withSnapshots,
-} from './snapshot.ts';
+import { type AuditedDatabase, CannotLook, EVENT_SERVICES, type Snapshots, withSnapshots } from './snapshot.ts';
 import {
   countReservations,
   countStock,
@@ -27,6 +20,7 @@ import {
   type StockDifference,
   stockThatIsNotReserved,
 } from './stock.ts';
+import { lookAtViews } from './views.ts';
 import { runningFor, type Workflows } from './workflows.ts';
 
 export type AuditDeps = Readonly<{
@@ -37,6 +31,8 @@ export type AuditDeps = Readonly<{
   workflows: Workflows | undefined;
   /** Kafka's topics. Undefined: invariant 7 cannot be looked at once events go by Kafka. */
   topics?: EventTopics | undefined;
+  /** IANA name: where the shop's days begin. Undefined: invariant 8 cannot be looked at. */
+  timeZone?: string;
 }>;
 
 export type AuditOptions = Readonly<{
@@ -144,6 +140,8 @@ async function lookAt(
   const names = databasesOf(wanted);
   const look = new Look();
   const orderIds = again === null ? null : [...new Set(again.flatMap(({ orderId }) => orderId ?? []))];
+  if (wanted.has(8)) await lookAtAllViews(deps, look, again, say);
+  if (names.length === 0) return look;
   await withSnapshots(urlsOf(deps, names), names, async (from) => {
     // First, because neither Kafka nor the gateway can be held still as the databases are.
     const carriers = wanted.has(7) ? await openCarriers(from, deps.topics) : undefined;
@@ -171,6 +169,23 @@ async function lookAt(
     }
   });
   return look;
+}
+
+/** With snapshots of their own: whoever reads views holds up those who exchange them, and the views' must be the oldest. */
+async function lookAtAllViews(
+  deps: AuditDeps,
+  look: Look,
+  again: readonly Finding[] | null,
+  say: (what: string) => void,
+): Promise<void> {
+  const { timeZone } = deps;
+  if (timeZone === undefined) throw new CannotLook('Invariant 8 needs the time zone of the shop: SHOP_TIME_ZONE.');
+  const sources = [...EVENT_SERVICES, 'bus'] as const;
+  await withSnapshots(urlsOf(deps, ['views']), ['views'], ({ views }) =>
+    withSnapshots(urlsOf(deps, sources), sources, (from) =>
+      lookAtViews({ ...from, views }, look, { timeZone, again, say }),
+    ),
+  );
 }
 
 async function lookAtStock(
@@ -238,7 +253,7 @@ async function lookAtOrders(
 }
 
 function databasesOf(wanted: ReadonlySet<InvariantId>): readonly AuditedDatabase[] {
-  if (wanted.has(7)) return AUDITED;
+  if (wanted.has(7)) return [...EVENT_SERVICES, 'bus'];
   if ([3, 4, 6, 9].some((id) => wanted.has(id as InvariantId))) return EVENT_SERVICES;
   const stock: AuditedDatabase[] = wanted.has(1) || wanted.has(2) ? ['platform'] : [];
   return wanted.has(5) ? [...stock, 'payment'] : stock;

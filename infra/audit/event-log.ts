@@ -1,3 +1,4 @@
+import { literal, rowsOf } from './cursor.ts';
 import type { Finding } from './finding.ts';
 import type { EventService, Snapshot } from './snapshot.ts';
 
@@ -132,24 +133,6 @@ function isMissed({ required, place, subject, publishedMs }: Stored, kafka: OnKa
 
 /** The text of `jsonb` has one form, so that equal envelopes have equal hashes in both databases. */
 const CONTENT = `encode(sha256(convert_to(envelope::text, 'UTF8')), 'hex')`;
-const PAGE = 5_000;
-
-async function* rowsOf<Row extends Record<string, unknown>>(
-  from: Snapshot,
-  cursor: string,
-  select: string,
-): AsyncGenerator<Row, undefined> {
-  await from.query(`declare ${cursor} no scroll cursor for ${select}`);
-  for (;;) {
-    const rows = await from.query<Row>(`fetch ${PAGE} from ${cursor}`);
-    yield* rows;
-    if (rows.length < PAGE) break;
-  }
-  await from.query(`close ${cursor}`);
-}
-
-/** For a cursor, which takes no parameters. What comes here is ours: names of services, and instants of the database. */
-const literal = (text: string | null): string => (text === null ? 'null' : `'${text.replaceAll("'", "''")}'`);
 
 /** One more than a look keeps, so that it notices. */
 const MOST = 10_001;

@@ -26,7 +26,7 @@ import { simulatedLedger } from '../../infra/payment-gateway/simulated-ledger.ts
 import { listenInProcess } from '../gateway/running-gateway.ts';
 import { refused } from './activity-refusal.ts';
 import { WITHOUT_RELAYS } from './commands.ts';
-import { freshDatabases, query } from './databases.ts';
+import { freshDatabases, query, type TestDatabases } from './databases.ts';
 import { unpublished } from './events.ts';
 import { eventually } from './eventually.ts';
 import { GENEROUS, HOLD_MS } from './inventory.ts';
@@ -47,9 +47,13 @@ export type AskedRefund = Readonly<{ amount?: Money; lines?: readonly RefundLine
 
 export type AuditedShop = Awaited<ReturnType<typeof openAuditedShop>>;
 
-/** A seeded shop whose steps a test calls by itself, in the order of the saga, and the audit of all that they leave. */
-export async function openAuditedShop() {
-  const databases = await freshDatabases({ seed: true });
+/**
+ * A seeded shop whose steps a test calls by itself, in the order of the saga, and the audit of all that they leave.
+ *
+ * @param given seeded databases to use instead of fresh ones; dropped in the end all the same
+ */
+export async function openAuditedShop(given?: TestDatabases) {
+  const databases = given ?? (await freshDatabases({ seed: true }));
   const { urls, adminUrl } = databases;
   const platform = openPlatform(urls.platform, { poolSize: 10 });
   const order = openOrder(urls.order, { poolSize: 5 });
@@ -208,9 +212,12 @@ export async function openAuditedShop() {
     },
     ask: (database: DatabaseName, text: string, values: unknown[] = []) => query(adminUrl(database), text, values),
 
-    /** Without the invariant about the bus, unless it is asked for: relays run only in `drain`. */
+    /** Without the invariants about the bus and the views, unless they are asked for: relays run only in `drain`. */
     audit: (options: AuditOptions = {}, asked: Readonly<{ workflows?: Workflows }> = { workflows }): Promise<Audited> =>
-      audit({ urls, ledger, workflows: asked.workflows }, { only: WITHOUT_RELAYS, recheckAfterMs: 50, ...options }),
+      audit(
+        { urls, ledger, timeZone: 'Asia/Seoul', workflows: asked.workflows },
+        { only: WITHOUT_RELAYS, recheckAfterMs: 50, ...options },
+      ),
 
     /** Publishes all that the outboxes hold, to the log or to a bus of the test's own. */
     async drain(own?: EventBus): Promise<void> {
