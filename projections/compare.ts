@@ -28,6 +28,8 @@ export type ViewComparison = Readonly<{
   lacking: number;
   /** Events that only the rebuilt view has applied: the live one has not come to them, or has forgotten that it did. */
   ahead: number;
+  /** Events that the live view has applied, and forgotten that it did. */
+  forgotten: number;
 }>;
 
 /** Rows that are not the same live and rebuilt. */
@@ -77,13 +79,14 @@ export const takeTime = (tx: SqlTransaction): Promise<unknown> => tx.$queryRaw`
 export async function inboxDifference(
   tx: SqlTransaction,
   view: ViewName,
-): Promise<Pick<ViewComparison, 'lacking' | 'ahead'>> {
+): Promise<Pick<ViewComparison, 'lacking' | 'ahead' | 'forgotten'>> {
   const inbox = `projection_inbox_${view}`;
-  const rows = await tx.$queryRaw<{ lacking: bigint; ahead: bigint }[]>`
-    select count(*) filter (where s.event_id is null) as lacking, count(*) filter (where l.event_id is null) as ahead
+  const rows = await tx.$queryRaw<{ lacking: bigint; ahead: bigint; forgotten: bigint }[]>`
+    select count(*) filter (where s.event_id is null) as lacking, count(*) filter (where l.event_id is null) as ahead,
+      (select forgotten from projection_progress where view = ${view}) as forgotten
     from ${nameOf('public', inbox)} l full join ${nameOf('shadow', inbox)} s using (event_id)`;
-  const { lacking, ahead } = expectRow(rows);
-  return { lacking: safeNumber(lacking), ahead: safeNumber(ahead) };
+  const { lacking, ahead, forgotten } = expectRow(rows);
+  return { lacking: safeNumber(lacking), ahead: safeNumber(ahead), forgotten: safeNumber(forgotten) };
 }
 
 /** The tables that hold a view; its inbox, which comes last, is none of them. */

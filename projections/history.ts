@@ -34,8 +34,8 @@ export async function historyOf(view: View, places: HistoryPlaces, from?: Histor
   if (from === 'files') return { source: from, streams: await fromFiles(places, view) };
   if (from === 'outboxes') return { source: from, streams: fromOutboxes(places, view) };
   const why = await whyNotTheLog(places);
-  if (why === undefined && places.bus !== undefined) return { source: 'log', streams: [logStream(places.bus, view)] };
-  if (from === 'log') throw new NoHistory(`The log does not have the whole past of ${view.name}: ${why}.`);
+  if (why === undefined && places.bus !== undefined) return { source: 'log', streams: [wholeLog(places.bus, view)] };
+  if (from === 'log') throw notWhole(view, why);
   if (missingOutboxes(places, view).length === 0) {
     return { source: 'outboxes', streams: fromOutboxes(places, view) };
   }
@@ -49,10 +49,33 @@ export async function historyOf(view: View, places: HistoryPlaces, from?: Histor
 async function whyNotTheLog({ bus }: HistoryPlaces): Promise<string | undefined> {
   if (bus === undefined) return 'BUS_DATABASE_URL is not set';
   if ((await carrierOf(bus)) === 'kafka') return 'events go by Kafka';
+  return whyNotWhole(bus);
+}
+
+async function whyNotWhole(bus: Databases['bus']): Promise<string | undefined> {
   const rows = await bus.$queryRaw<{ first: bigint | null }[]>`select min(position) as first from event_log`;
   const { first } = expectRow(rows);
   if (first === null) return 'the log is empty';
   return first === 1n ? undefined : `the log begins at position ${first}`;
+}
+
+const notWhole = ({ name }: View, why: string | undefined): NoHistory =>
+  new NoHistory(
+    `The log does not have the whole past of ${name}: ${why}. A rebuild that was begun from it is begun anew by --restart.`,
+  );
+
+/** Upkeep takes events off the beginning alone: as long as that is there, so is what was read before it was looked at. */
+function wholeLog(bus: Databases['bus'], view: View): Stream {
+  const log = logStream(bus, view);
+  return {
+    ...log,
+    async read(after, end) {
+      const page = await log.read(after, end);
+      const why = await whyNotWhole(bus);
+      if (why !== undefined) throw notWhole(view, why);
+      return page;
+    },
+  };
 }
 
 const logStream = (bus: Databases['bus'], { takes }: View): Stream => ({

@@ -11,6 +11,7 @@ import { SEARCH_ATTRIBUTES } from '../workflows/contract.ts';
 import { openCheckoutWorker } from './checkout-worker.ts';
 import { dailySalesSchedule } from './daily-sales-schedule.ts';
 import { openInventoryWorker } from './inventory-worker.ts';
+import { maintenanceSchedule } from './maintenance-schedule.ts';
 import { openOrderWorker } from './order-worker.ts';
 import { openPaymentWorker } from './payment-worker.ts';
 import { keepTemporalPrepared } from './prepare-temporal.ts';
@@ -91,7 +92,7 @@ async function openWorkers(config: Config, log: Logger, names: readonly WorkerNa
 async function prepareTemporal(config: Config, log: Logger): Promise<Running> {
   const temporal = openTemporal();
   const attributes = Object.values(SEARCH_ATTRIBUTES);
-  const schedules = [reconcileSchedule(config), dailySalesSchedule(config)];
+  const schedules = [reconcileSchedule(config), dailySalesSchedule(config), maintenanceSchedule(config)];
   const keeper = await keepTemporalPrepared(temporal, { attributes, schedules, log });
   return {
     async close() {

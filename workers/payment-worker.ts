@@ -11,6 +11,7 @@ import { openPayment } from '../infra/databases.ts';
 import { openGatewayLedger, openPaymentGateway } from '../infra/payment-gateway/providers.ts';
 import { QUEUES } from '../workflows/contract.ts';
 import { clientOf, createWorker, type OpenWorker, type WorkerContext } from './temporal-worker.ts';
+import { paymentUpkeep } from './upkeep.ts';
 import { startWebhookPoller } from './webhook-poller.ts';
 
 /** Runs the steps of the payment service, with the credentials of the payment database and the gateway alone. */
@@ -24,6 +25,7 @@ export async function openPaymentWorker(context: WorkerContext): Promise<OpenWor
     ...refundActivities(deps),
     ...webhookActivities(deps),
     ...paymentFinders({ ...deps, beat: () => heartbeat() }),
+    ...paymentUpkeep(config, { payment }, context.log),
   };
   const worker = await createWorker(context, { taskQueue: QUEUES.payments, activities });
   const find = (page: PageInput) => openWebhooks(payment, page);

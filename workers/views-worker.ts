@@ -3,7 +3,7 @@ import { ApplicationFailure } from '@temporalio/common';
 
 import { rebuildActivities, type RebuildDeps } from '../activities/views/rebuild.ts';
 import { type Config, databaseUrl } from '../infra/config.ts';
-import { type Databases, openViews } from '../infra/databases.ts';
+import { type Databases, openBus, openViews } from '../infra/databases.ts';
 import { viewNamed } from '../projections/all.ts';
 import { differencesOf } from '../projections/compare.ts';
 import type { HistoryPlaces } from '../projections/history.ts';
@@ -15,26 +15,31 @@ import { VIEW_NAMES } from '../projections/view.ts';
 import { QUEUES } from '../workflows/contract.ts';
 import { openStatistics } from './statistics.ts';
 import { createWorker, type OpenWorker, type WorkerContext } from './temporal-worker.ts';
+import { viewsUpkeep } from './upkeep.ts';
+
+/** One look after the other. */
+const UPKEEP_POOL_SIZE = 1;
 
 /**
- * Rebuilds views and recomputes the sums of their days, with the credentials of their database and of the bus, and of the
- * outboxes where they are given.
+ * Rebuilds views, recomputes the sums of their days and does the upkeep of their database and of the bus's, with the
+ * credentials of the two, and of the outboxes where they are given.
  */
 export async function openViewsWorker(context: WorkerContext): Promise<OpenWorker> {
   const { config } = context;
   const views = openViews(databaseUrl(config, 'views'), { poolSize: config.databasePoolSize });
-  databaseUrl(config, 'bus'); // it must be there; the outboxes need not
+  const bus = openBus(databaseUrl(config, 'bus'), { poolSize: UPKEEP_POOL_SIZE }); // the outboxes need not be there
   const { close, ...places } = openPlaces(config);
   const rebuild = rebuilder(config, views, places);
   const activities = {
     ...rebuildActivities({ rebuild, signal: cancellationSignal, beat: (step) => heartbeat(step) }),
     ...openStatistics(config, views, context.log),
+    ...viewsUpkeep(config, { views, bus }, context.log),
   };
   const worker = await createWorker(context, { taskQueue: QUEUES.views, activities });
   return {
     worker,
     async close() {
-      await views.$disconnect();
+      await Promise.all([views.$disconnect(), bus.$disconnect()]);
       await close();
     },
   };

@@ -24,6 +24,8 @@ export const RECONCILE_WORKFLOW = 'reconcile';
 /** Builds a view anew while it serves; makes the sums of the last days what their orders come to. */
 export const REBUILD_WORKFLOW = 'rebuildView';
 export const DAILY_SALES_WORKFLOW = 'dailySales';
+/** Takes away what is old and was handled. */
+export const MAINTENANCE_WORKFLOW = 'maintenance';
 
 /** Wakes a checkout that waits for its payment. Only a wake-up: what became of the payment is in its row. */
 export const paymentChangedSignal = defineSignal('paymentChanged');

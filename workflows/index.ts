@@ -1,5 +1,6 @@
 export { checkout } from './checkout.ts';
 export { dailySales } from './daily-sales.ts';
+export { maintenance } from './maintenance.ts';
 export { rebuildView } from './rebuild-view.ts';
 export { reconcile } from './reconcile.ts';
 export { refund } from './refund.ts';

@@ -6,7 +6,9 @@ import type { OrderActivities } from '../activities/orders/activities.ts';
 import type { OrderMoneyActivities } from '../activities/orders/contract.ts';
 import type { PaymentActivities } from '../activities/payments/activities.ts';
 import type { PaymentFinders, RefundActivities, WebhookActivities } from '../activities/payments/contract.ts';
+import type { PruneWebhookActivities } from '../activities/payments/prune-webhooks.ts';
 import type { SagaActivities } from '../activities/sagas/activities.ts';
+import type { PruneActivities } from '../activities/views/prune.ts';
 import type { RebuildActivities } from '../activities/views/rebuild.ts';
 import type { StatisticsActivities } from '../activities/views/statistics.ts';
 import { QUEUES } from './contract.ts';
@@ -124,3 +126,18 @@ export const recomputing = proxyActivities<StatisticsActivities>({
   heartbeatTimeout: '1 minute', // beyond the limits of a statement and of a transaction, for each day one
   retry: { initialInterval: '2 seconds', backoffCoefficient: 2, maximumInterval: '5 minutes' },
 });
+
+/** Many small batches, each by itself. A service that is away is waited for no longer than the others. */
+const UPKEEP = {
+  scheduleToStartTimeout: '2 minutes',
+  startToCloseTimeout: '2 hours',
+  scheduleToCloseTimeout: '3 hours',
+  heartbeatTimeout: '1 minute',
+  retry: { initialInterval: '2 seconds', backoffCoefficient: 2, maximumInterval: '1 minute', maximumAttempts: 8 },
+} as const satisfies ActivityOptions;
+
+/** Services with tables that grow for ever unless something is taken away. */
+export const maintaining = {
+  views: proxyActivities<PruneActivities>({ taskQueue: QUEUES.views, ...UPKEEP }),
+  payments: proxyActivities<PruneWebhookActivities>({ taskQueue: QUEUES.payments, ...UPKEEP }),
+} as const;

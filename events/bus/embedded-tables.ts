@@ -98,10 +98,14 @@ export async function releaseLease(bus: Db, { group, holder }: Holder): Promise<
   await bus.$queryRaw`select pg_notify('event_log', '')::text`;
 }
 
-/** How many positions a group is behind the last event. An append that failed leaves an empty one that counts too. */
+/**
+ * How many positions a group is behind the last event. An append that failed leaves an empty one that counts too; what was
+ * taken off the beginning of the log does not.
+ */
 export async function positionsBehind(bus: Db, group: string): Promise<number> {
   const [row] = await bus.$queryRaw<{ behind: bigint }[]>`
-    select coalesce((select max(position) from event_log), 0)
-      - coalesce((select position from group_offsets where group_name = ${group}), 0) as behind`;
+    select greatest(0, coalesce((select max(position) from event_log), 0) - greatest(
+      coalesce((select position from group_offsets where group_name = ${group}), 0),
+      coalesce((select min(position) from event_log), 1) - 1)) as behind`;
   return safeNumber(row?.behind ?? 0n);
 }
