@@ -31,3 +31,7 @@ export const daysUpTo = (to: string, count: number): DayRange => ({ from: daysBe
 /** Every day of a range, in order. */
 export const daysIn = (range: DayRange): string[] =>
   Array.from({ length: Math.max(0, daysBetween(range)) }, (_, index) => daysBefore(range.from, -index));
+
+/** Whether a text is a day of the calendar: 2026-02-30 is none. */
+export const isDay = (text: string): boolean =>
+  /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text)) && daysBefore(text, 0) === text;
