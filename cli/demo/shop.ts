@@ -6,6 +6,8 @@ const REQUEST_LIMIT_MS = 45_000;
 const ATTEMPTS = 6;
 const FIRST_PAUSE_MS = 250;
 const POLL_MS = 200;
+/** An order that is not over soon is waiting for something: asking often would only keep a busy shop busier. */
+const LONGEST_POLL_MS = 1_000;
 /** After this a catalogue without products is taken for an empty one. */
 const OPENS_WITHIN_MS = 15_000;
 /** Between two looks at shelves that may be filling; what is away for longer than this has stopped coming. */
@@ -115,14 +117,14 @@ export function openShop(api: string) {
       asItShouldBe: (answer: Answer) => boolean,
     ): Promise<Answer> {
       const until = Date.now() + limitMs;
-      for (;;) {
+      for (let pauseMs = POLL_MS; ; pauseMs = Math.min(1.5 * pauseMs, LONGEST_POLL_MS)) {
         const answer = await call(`/v1/orders/${orderId}`, token).catch(asClosed);
         const over = !(answer instanceof Error) && answer.http === 200 && asItShouldBe(answer);
         if (over || Date.now() >= until) {
           if (answer instanceof Error) throw answer;
           return answer;
         }
-        await sleep(POLL_MS);
+        await sleep(pauseMs);
       }
     },
   };
