@@ -121,7 +121,8 @@ const spreadRefunds = (tx: SqlTransaction, orderIds: readonly string[]) => tx.$e
       partition by order_id order by day rows between unbounded preceding and 1 preceding), 0)) as refunds
     from mv_order_sales where order_id = any(${orderIds}::uuid[])
   ) as s
-  where v.order_id = s.order_id and v.day = s.day and v.refunds <> s.refunds`;
+  where v.order_id = any(${orderIds}::uuid[]) -- or the join may read the whole table
+    and v.order_id = s.order_id and v.day = s.day and v.refunds <> s.refunds`;
 
 /** Sums of orders by day, as JSON that is given back to the database. */
 type Sums = string;
@@ -152,6 +153,7 @@ async function newCustomers(tx: SqlTransaction, paid: readonly Contribution[], t
       where not exists (
         select from mv_order_sales v
         where v.day = p.day and v.currency = p.currency and v.user_id = p.user_id and v.orders = 1
+        offset 0 -- each is looked up by the index: a join may read the whole table
       )
       group by day, currency
     ) as s`;

@@ -84,7 +84,11 @@ const saveContributions = (tx: SqlTransaction, orders: readonly Order[]) => tx.$
     -- The second is as it was before: one statement does not see what it writes.
     select n.user_id, n.currency, sum(n.orders - coalesce(o.orders, 0)) as orders,
       sum(n.spent - coalesce(o.spent, 0)) as spent
-    from saved n left join mv_user_orders o on o.order_id = n.order_id
+    from saved n
+    left join (
+      select order_id, orders, spent from mv_user_orders
+      where order_id = any(${orders.map(({ orderId }) => orderId)}::uuid[])
+    ) as o on o.order_id = n.order_id
     group by n.user_id, n.currency
   ) as s
   where v.user_id = s.user_id and v.currency = s.currency and (s.orders, s.spent) <> (0, 0)`;
