@@ -42,7 +42,9 @@ export async function stopServers(): Promise<void> {
 async function freshPostgres(): Promise<EmbeddedPostgresServer> {
   const folder = await serverFolder();
   // Nothing here has to survive a power cut, and two cores are better used for the tests.
-  const server = await startPostgres({ dataDir: folder, port: 0, settings: { fsync: 'off', max_connections: '400' } });
+  // Measurements ask it when what was committed.
+  const settings = { fsync: 'off', max_connections: '400', track_commit_timestamp: 'on' };
+  const server = await startPostgres({ dataDir: folder, port: 0, settings });
   return owned(server, folder);
 }
 
