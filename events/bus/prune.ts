@@ -35,7 +35,7 @@ const LOCK_NOT_AVAILABLE = '55P03';
  */
 export async function pruneLog({ bus }: Pick<Databases, 'bus'>, options: PruneLogOptions): Promise<Pruned> {
   const { keepDays, dryRun, readBy } = options;
-  if (!dryRun) await prepareMonths(bus);
+  const monthsAreMade = dryRun || (await notInTheWay(() => made(bus), options)) !== undefined;
   const before = await dueParts(bus, keepDays);
   if (readBy.length > 0) return { tables: [], held: before.length > 0 ? [heldByRebuilds(readBy)] : [] };
   if (dryRun) return { tables: await readParts(bus, before, options), held: await heldByGroups(bus, before) };
@@ -48,10 +48,17 @@ export async function pruneLog({ bus }: Pick<Databases, 'bus'>, options: PruneLo
   const isBusy = await pruneParts(bus, { ...options, onPruned });
   const left = await dueParts(bus, keepDays);
   const held = [...(await heldByGroups(bus, left)), ...(isBusy ? heldByReaders(left) : [])];
+  if (!monthsAreMade) held.push(MONTHS_NOT_MADE);
   return { tables: [...pruned].map(([table, rows]) => ({ table, rows })), held };
 }
 
 type Db = Databases['bus'];
+
+async function made(bus: Db): Promise<true> {
+  await prepareMonths(bus);
+  return true;
+}
+
 type DuePart = Readonly<{ part: string; first: bigint | null; events: bigint; unreadBy: readonly string[] }>;
 
 /** What is old enough, oldest first; of the default partition no number is known. */
@@ -61,28 +68,37 @@ const dueParts = (bus: Db, keepDays: number) => bus.$queryRaw<DuePart[]>`
 
 /** @returns true when somebody reads the log for so long that the rest is left to the next run */
 async function pruneParts(bus: Db, { keepDays, signal, onPruned, ...how }: PruneLogOptions): Promise<boolean> {
-  let [isBusy, waited] = [false, 0];
+  let isBusy = false;
+  const prune = () => bus.$queryRaw<{ part: string | null; removed: bigint }[]>`
+    select part, removed
+    from prune_event_log(make_interval(days => ${keepDays}::int), ${how.batchRows ?? BATCH_ROWS}::int)`;
   const step = async (): Promise<number> => {
-    try {
-      const rows = await bus.$queryRaw<{ part: string | null; removed: bigint }[]>`
-        select part, removed
-        from prune_event_log(make_interval(days => ${keepDays}::int), ${how.batchRows ?? BATCH_ROWS}::int)`;
-      const { part = null, removed = 0n } = rows[0] ?? {};
-      waited = 0;
-      if (part === null) return 0;
-      onPruned(part, safeNumber(removed));
-      return 1;
-    } catch (error) {
-      if (sqlStateOf(error) !== LOCK_NOT_AVAILABLE) throw error;
-      isBusy = ++waited >= LOCK_ATTEMPTS;
-      if (isBusy) return 0;
-      await sleep(LOCK_PAUSE_MS, undefined, { signal });
-      return 1;
-    }
+    const rows = await notInTheWay(prune, { signal, ...how });
+    isBusy = rows === undefined;
+    const { part = null, removed = 0n } = rows?.[0] ?? {};
+    if (part === null) return 0;
+    onPruned(part, safeNumber(removed));
+    return 1;
   };
   const pause = how.pauseMs === undefined ? {} : { pauseMs: how.pauseMs };
   await inBatches(step, { signal, onRows: () => undefined, ...pause });
   return isBusy;
+}
+
+/** Tries what needs the log for itself for a moment. @returns undefined when somebody else had it for too long */
+async function notInTheWay<T>(
+  work: () => Promise<T>,
+  { signal, pauseMs = LOCK_PAUSE_MS }: Pick<PruneLogOptions, 'signal' | 'pauseMs'>,
+): Promise<T | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (sqlStateOf(error) !== LOCK_NOT_AVAILABLE) throw error;
+      if (attempt === LOCK_ATTEMPTS) return undefined;
+    }
+    await sleep(pauseMs, undefined, { signal });
+  }
 }
 
 /** What a dry run finds that every group has read. */
@@ -111,6 +127,12 @@ const heldByRebuilds = (views: readonly string[]): Held => ({
   why: `${views.join(', ')} ${views.length === 1 ? 'is' : 'are'} being rebuilt from it`,
   fix: `wait, or go on with it: npm run views:rebuild -- ${views.join(' ')}`,
 });
+
+const MONTHS_NOT_MADE: Held = {
+  table: 'event_log_default',
+  why: 'the months that will be needed were not made: somebody reads the log for a long time, such as an audit',
+  fix: 'none is needed: relays make them too, every hour, and the next run does',
+};
 
 const heldByReaders = (left: readonly DuePart[]): Held[] =>
   left.slice(0, 1).map(({ part }) => ({
