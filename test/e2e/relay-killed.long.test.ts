@@ -72,6 +72,12 @@ describe('the events of orders whose relays are killed', function () {
     }
     for (const id of ids) assert.equal(wanted[`order/${id}`]?.length, 2, 'created and paid');
 
+    const [now] = await system.query<{ at: string }>('views', 'select clock_timestamp()::text as at');
+    await eventually('the views have followed', async () => {
+      const behind = 'select view from projection_progress where coalesce(caught_up_at < $1::timestamptz, true)';
+      return (await system.query('views', behind, [now?.at])).length === 0 ? true : undefined;
+    });
+
     const { code, stdout } = await audited(system, { relays: true });
     assert.equal(code, 0, stdout);
     assert.match(stdout, /^audit: clean$/m);
