@@ -81,22 +81,16 @@ export function openShop(api: string) {
       }
     },
 
-    /**
-     * Sends a checkout. What got no answer, and 429 and 503, are sent again under the same key: that is what the key
-     * is for.
-     */
-    async buy(token: string, key: string | undefined, body: string): Promise<Answer> {
+    /** Sends a checkout: again under the same key, because that is what the key is for. */
+    buy(token: string, key: string | undefined, body: string): Promise<Answer> {
       const headers = { 'Content-Type': 'application/json', ...(key !== undefined && { 'Idempotency-Key': key }) };
-      for (let attempt = 1; ; attempt++) {
-        const answer = await call('/v1/checkouts', token, { method: 'POST', headers, body }).catch(asClosed);
-        const again = answer instanceof Error || answer.http === 503 || answer.http === 429;
-        if (!(answer instanceof Error) && (!again || attempt === ATTEMPTS)) return answer;
-        if (answer instanceof Error && (attempt === ATTEMPTS || key === undefined)) throw answer;
-        await sleep(FIRST_PAUSE_MS * 2 ** (attempt - 1));
-      }
+      const send = () => call('/v1/checkouts', token, { method: 'POST', headers, body });
+      return patiently(send, key !== undefined);
     },
 
-    cancel: (token: string, orderId: string) => call(`/v1/orders/${orderId}/cancel`, token, { method: 'POST' }),
+    /** A second cancel of an order does no harm. */
+    cancel: (token: string, orderId: string): Promise<Answer> =>
+      patiently(() => call(`/v1/orders/${orderId}/cancel`, token, { method: 'POST' }), true),
 
     /** What the people at the desk do, with an administrator's token. */
     admin: (token: string, path: string, body: object, key?: string) => {
@@ -128,6 +122,20 @@ export function openShop(api: string) {
       }
     },
   };
+}
+
+/** Sends again what was answered by 429 or 503, and what got no answer if that does no harm. */
+async function patiently(send: () => Promise<Answer>, mayBeRepeated: boolean): Promise<Answer> {
+  for (let attempt = 1; ; attempt++) {
+    const answer = await send().catch(asClosed);
+    const again = answer instanceof Error ? mayBeRepeated : answer.http === 503 || answer.http === 429;
+    if (again && attempt < ATTEMPTS) {
+      await sleep(FIRST_PAUSE_MS * 2 ** (attempt - 1));
+      continue;
+    }
+    if (answer instanceof Error) throw answer;
+    return answer;
+  }
 }
 
 /** An answer in one word: the code of a refusal, or the status with the reason of a failure. */
