@@ -21,7 +21,8 @@ create extension if not exists pg_trgm;
 
 -- Views are built from events alone and can be rebuilt. A row may start as a stub, made by whichever event comes first,
 -- so what another aggregate fills is nullable; every source aggregate of a row has its own version, 0 before its first
--- event. Writes are upserts of facts, never increments. No foreign keys: events of different aggregates have no order.
+-- event. Writes are upserts of facts; a sum changes by what the rows that it is the sum of change in the same transaction,
+-- so an event that comes again changes nothing. No foreign keys: events of different aggregates have no order.
 
 create table mv_users (
   user_id bigint primary key,
