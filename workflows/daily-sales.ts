@@ -17,7 +17,10 @@ const MOST_NAMED = 20;
 export async function dailySales(input: FindSalesDifferencesInput): Promise<DailySalesResult> {
   const found = await recomputing.findSalesDifferences(input);
   let repaired = 0;
-  for (const day of found.differing) repaired += await recomputing.repairSalesDay({ day });
+  for (const day of found.differing) {
+    const summary = `Sums of ${day}`;
+    repaired += await recomputing.repairSalesDay.executeWithOptions({ summary }, [{ day }]);
+  }
 
   const result = { ...found, repaired };
   setCurrentDetails(detailsOf(result));

@@ -3,13 +3,22 @@ import { randomUUID } from 'node:crypto';
 import type { CheckoutInput } from '../../domain/checkout.ts';
 import type { RefundRequest } from '../../domain/refund.ts';
 import { refundWorkflowId, repairWorkflowId, webhookWorkflowId } from '../../domain/workflow-ids.ts';
-import { RECONCILE_WORKFLOW, REFUND_WORKFLOW, REPAIR_WORKFLOW, WEBHOOK_WORKFLOW } from '../../workflows/contract.ts';
+import {
+  DAILY_SALES_WORKFLOW,
+  REBUILD_WORKFLOW,
+  RECONCILE_WORKFLOW,
+  REFUND_WORKFLOW,
+  REPAIR_WORKFLOW,
+  WEBHOOK_WORKFLOW,
+} from '../../workflows/contract.ts';
+import type { dailySales } from '../../workflows/daily-sales.ts';
+import type { rebuildView } from '../../workflows/rebuild-view.ts';
 import type { reconcile } from '../../workflows/reconcile.ts';
 import type { refund } from '../../workflows/refund.ts';
 import type { repair } from '../../workflows/repair.ts';
 import type { webhook } from '../../workflows/webhook.ts';
 import type { Run } from '../support/bench-run.ts';
-import { Gate, isDown, PAYMENT_ID, refuses, type Script, SEARCH } from '../support/fake-services.ts';
+import { DAILY_SALES, Gate, isDown, PAYMENT_ID, refuses, type Script, SEARCH } from '../support/fake-services.ts';
 import { waitsFor } from '../support/waiting-payment.ts';
 import { REQUEST_HASH, type WorkflowBench } from '../support/workflow-bench.ts';
 import type { Played } from './real-cases.ts';
@@ -92,6 +101,8 @@ export const FAKE_CASES = {
   'repair-completed': { ends: 'COMPLETED', play: repairOf({ abandonPayment: () => ALREADY_CAPTURED }) },
   'repair-undone': { ends: 'CHECKOUT_FAILED', play: repairOf({ settleWithGateway: () => REFUNDED }) },
   reconciled: { ends: 'REPAIRED', play: reconcileOne },
+  'view-rebuilt': { ends: 'SWAPPED', play: rebuild },
+  'daily-sales-repaired': { ends: '2 repaired', play: repairDailySales },
 } as const satisfies Readonly<Record<string, FakeCase>>;
 export type FakeCaseName = keyof typeof FAKE_CASES;
 
@@ -164,4 +175,25 @@ async function reconcileOne(bench: WorkflowBench): Promise<Played> {
   const about = { orderId: SEARCH, about: [orderId], script };
   const id = `reconcile-${randomUUID()}`;
   return (await bench.startWork<typeof reconcile>(RECONCILE_WORKFLOW, id, [{ apply: true }], about)).handle;
+}
+
+async function rebuild(bench: WorkflowBench): Promise<Played> {
+  const view = 'products';
+  const about = { about: [view] };
+  const id = `rebuild-${randomUUID()}`;
+  return (await bench.startWork<typeof rebuildView>(REBUILD_WORKFLOW, id, [{ view }], about)).handle;
+}
+
+/** Sums of two days are wrong. */
+async function repairDailySales(bench: WorkflowBench): Promise<Played> {
+  const wrong = { currency: 'KRW', column: 'gross', was: '1', is: '10000' };
+  const differing = ['2026-11-20', '2026-11-22'];
+  const differences = differing.map((day) => ({ day, ...wrong }));
+  const script: Script = {
+    findSalesDifferences: () => ({ from: '2026-11-16', to: '2026-11-22', differing, count: 2, differences }),
+    repairSalesDay: () => 1,
+  };
+  const about = { about: [DAILY_SALES], script };
+  const id = `daily-sales-${randomUUID()}`;
+  return (await bench.startWork<typeof dailySales>(DAILY_SALES_WORKFLOW, id, [{ days: 7 }], about)).handle;
 }

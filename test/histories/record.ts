@@ -97,13 +97,16 @@ async function record(name: CaseName, handle: Played): Promise<void> {
 
 /** What a workflow came to, in one word: each result says it in its own way. */
 function endOf(result: unknown): string | undefined {
-  const { code, status, outcome, rows } = result as Readonly<{
+  const { code, status, outcome, rows, repaired, ...other } = result as Readonly<{
     code?: string;
     status?: string;
     outcome?: string;
+    result?: string;
+    repaired?: number;
     rows?: readonly Readonly<{ result: string }>[];
   }>;
-  return code ?? status ?? outcome ?? rows?.map((row) => row.result).join(', ');
+  const counted = repaired === undefined ? undefined : `${repaired} repaired`;
+  return code ?? status ?? outcome ?? other.result ?? counted ?? rows?.map((row) => row.result).join(', ');
 }
 
 /** Worker identities and stack traces name the host and the folder; replaying needs neither. */

@@ -5,6 +5,8 @@ import type { OrderMoneyActivities } from '../../activities/orders/contract.ts';
 import type { PaymentActivities } from '../../activities/payments/activities.ts';
 import type { PaymentFinders, RefundActivities, WebhookActivities } from '../../activities/payments/contract.ts';
 import { withRefusals } from '../../activities/refusals.ts';
+import type { RebuildActivities } from '../../activities/views/rebuild.ts';
+import type { StatisticsActivities } from '../../activities/views/statistics.ts';
 import { type CheckoutInput, placedOrder, type PricedLine, type Reservation } from '../../domain/checkout.ts';
 import { CheckoutError, type ErrorCode } from '../../domain/errors.ts';
 
@@ -15,7 +17,9 @@ type Steps = InventoryActivities &
   PaymentActivities &
   WebhookActivities &
   RefundActivities &
-  PaymentFinders;
+  PaymentFinders &
+  RebuildActivities &
+  StatisticsActivities;
 export type StepName = keyof Steps;
 export type InputOf<K extends StepName> = Parameters<Steps[K]>[0];
 export type AnswerOf<K extends StepName> = Steps[K] extends (input: never) => Promise<infer Answer> ? Answer : never;
@@ -77,6 +81,11 @@ const GOOD = {
   findMovedPayments: () => NOTHING_FOUND,
   findUnfinishedAmong: () => [],
   findLedgerDifferences: () => NOTHING_FOUND,
+  rebuildView: ({ view }) => ({
+    ...{ view, result: 'SWAPPED', source: 'log', applied: 1_200, leftOut: 0, differences: 0, lacking: 0 },
+  }),
+  findSalesDifferences: () => ({ from: '2026-11-16', to: '2026-11-22', differing: [], count: 0, differences: [] }),
+  repairSalesDay: () => 0,
 } as const satisfies Required<Script>;
 
 /** The step says no, on record and for good. */
@@ -117,7 +126,7 @@ export class Gate {
 }
 
 /**
- * The three services as fakes: each order has its own script, and its calls are recorded in the order in which they
+ * The services as fakes: each order has its own script, and its calls are recorded in the order in which they
  * arrive. Refusals cross the same border to Temporal as the real ones.
  */
 export class FakeServices {
@@ -164,6 +173,11 @@ export class FakeServices {
     findMovedPayments: this.#step('findMovedPayments'),
     findLedgerDifferences: this.#step('findLedgerDifferences'),
   });
+  readonly views = {
+    rebuildView: this.#step('rebuildView'),
+    findSalesDifferences: this.#step('findSalesDifferences'),
+    repairSalesDay: this.#step('repairSalesDay'),
+  };
 
   /** @param about other ids by which steps of this order are known; SEARCH for those that look for leftovers */
   expect(orderId: string, script: Script, about: readonly string[] = []): void {
@@ -191,10 +205,14 @@ export class FakeServices {
 
 /** What steps that look for leftovers are about. */
 export const SEARCH = 'search';
+/** What steps of the daily sales are about. */
+export const DAILY_SALES = 'daily sales';
+
+type Subject = 'orderId' | 'refundId' | 'eventId' | 'view';
 
 function subjectOf(input: object): string {
-  const { orderId, refundId, eventId } = input as Readonly<Partial<Record<'orderId' | 'refundId' | 'eventId', string>>>;
-  return orderId ?? refundId ?? eventId ?? SEARCH;
+  const { orderId, refundId, eventId, view } = input as Readonly<Partial<Record<Subject, string>>>;
+  return orderId ?? refundId ?? eventId ?? view ?? ('day' in input || 'days' in input ? DAILY_SALES : SEARCH);
 }
 
 function reservationOf({ lines, payment }: CheckoutInput): Reservation {

@@ -36,6 +36,8 @@ const OTHERS = {
   'repair-completed': 40,
   'repair-undone': 56,
   reconciled: 64,
+  'view-rebuilt': 12,
+  'daily-sales-repaired': 26,
 } as const satisfies Readonly<Record<string, number>>;
 
 export const MOST_EVENTS = { ...CHECKOUTS, ...OTHERS } as const;

@@ -48,7 +48,7 @@ export const cartOf = (orderId: string): CheckoutInput => ({
   startDeadline: '2027-01-01T00:00:00.000Z',
 });
 
-/** The workflows on real workers of all four queues, whose services are fakes. Close it. */
+/** The workflows on real workers of all queues, whose services are fakes. Close it. */
 export class WorkflowBench {
   readonly #services: FakeServices;
   readonly #temporal: Temporal;
@@ -98,6 +98,7 @@ export class WorkflowBench {
       worker({ taskQueue: QUEUES.inventory, activities: services.inventory }),
       worker({ taskQueue: QUEUES.orders, activities: services.orders }),
       worker({ taskQueue: QUEUES.payments, activities: services.payments }),
+      worker({ taskQueue: QUEUES.views, activities: services.views }),
     ]);
     return new WorkflowBench(temporal, services, workers, release);
   }
