@@ -27,7 +27,7 @@ const TIME_ZONE = 'Asia/Seoul';
 
 type Pair = Readonly<{ parts: readonly string[]; running: Child[] }>;
 
-describe('the views of orders whose relays and projectors are killed again and again', function () {
+describe('a shop whose relays and projectors are killed again and again', function () {
   this.timeout(DEMO_LIMIT_MS + 4 * DRAIN_LIMIT_MS);
   let databases: TestDatabases;
   let system: TestSystem;
@@ -77,7 +77,7 @@ describe('the views of orders whose relays and projectors are killed again and a
     await untilCaughtUp(databases, ...views);
   };
 
-  it('equal what is computed anew from the events, and the books agree', async () => {
+  it('serves every shopper as expected; its views equal what is computed anew from the events, and its books agree', async () => {
     const pairs = [await startPair(...SERVICES), await startPair('views')];
     await untilShown('products');
     let going = true;
