@@ -129,6 +129,8 @@ create table dead_letters (
   )
 );
 create index ix_dead_letters_subject on dead_letters (group_name, subject, id);
+-- Those that nobody has given up: few, among records that are kept for ever.
+create index ix_dead_letters_open on dead_letters (group_name, subject, id) where discarded_at is null;
 create index ix_dead_letters_redriven on dead_letters (group_name, id) where redriven_at is not null;
 create index ix_dead_letters_discarded on dead_letters (group_name, subject) where discarded_at is not null;
 
