@@ -9,16 +9,19 @@ import { startRelay } from '../../events/relay.ts';
 import type { Audited } from '../../infra/audit/audit.ts';
 import { inheritedEnvironment } from '../../infra/config.ts';
 import { openBus, openOrder, openPayment, openViews } from '../../infra/databases.ts';
-import { VIEWS } from '../../projections/all.ts';
+import { viewNamed, VIEWS } from '../../projections/all.ts';
 import { rebuildView } from '../../projections/rebuild.ts';
 import { type AuditedShop, openAuditedShop } from '../support/audited-shop.ts';
 import { runEntry } from '../support/commands.ts';
 import { eventually } from '../support/eventually.ts';
 import { fillViews } from '../support/filled-views.ts';
+import { holdLock } from '../support/locks.ts';
 import { projectionOf } from '../support/projection.ts';
 
 const LIMIT_MS = 60_000;
 const AUDITS = 5;
+/** Many times what an exchange of tables takes that nobody holds up. */
+const A_WHILE_MS = 1_000;
 
 describe('the audit of views that are behind', function () {
   this.timeout(2 * LIMIT_MS);
@@ -174,6 +177,48 @@ describe('the audit of views that are behind', function () {
       await Promise.all(relays.map((relay) => relay.stop()));
       await Promise.all([bus.close(), views.$disconnect(), places.bus.$disconnect()]);
       await Promise.all([order.$disconnect(), payment.$disconnect()]);
+    }
+  });
+
+  /** What the audit says of suspects while it works: a first look that saw none says nothing. */
+  const suspectsOf = async (): Promise<string[]> => {
+    const said: string[] = [];
+    const { findings } = await shop.audit({ only: [8], say: (what) => said.push(what) });
+    assert.deepEqual(findings, []);
+    return said.filter((what) => what.includes('suspects'));
+  };
+
+  it('sees no view ahead of its sources, however long the views let it wait', async () => {
+    // No event of this order is for the sales, so the other views go on.
+    const held = await holdLock(shop.adminUrl('views'), 'lock table mv_daily_sales in access exclusive mode', []);
+    const suspects = suspectsOf();
+    await held.untilWaiting(1);
+    await shop.declined();
+    await fillViews(shop);
+    await held.release();
+    assert.deepEqual(await suspects, []);
+  });
+
+  it('keeps the tables that it looks at from being exchanged until it has seen them', async () => {
+    const held = await holdLock(shop.adminUrl('platform'), 'lock table users in access exclusive mode', []);
+    const suspects = suspectsOf();
+    await held.untilWaiting(1);
+    const places = { bus: openBus(shop.urls.bus, { poolSize: 2 }) };
+    const views = openViews(shop.urls.views, { poolSize: 3 });
+    let swapping = (): void => undefined;
+    const begun = new Promise<void>((resolve) => (swapping = resolve));
+    const rebuild = rebuildView(viewNamed('orders'), {
+      ...{ views, places, options: { timeZone: 'Asia/Seoul' }, holder: randomUUID() },
+      ...{ signal: new AbortController().signal, onStep: ({ step }) => step === 'swapping' && swapping() },
+    });
+    try {
+      await Promise.race([begun, rebuild]);
+      await Promise.race([rebuild, sleep(A_WHILE_MS)]);
+      await held.release();
+      assert.deepEqual(await suspects, []);
+      assert.equal((await rebuild).result, 'SWAPPED');
+    } finally {
+      await Promise.all([views.$disconnect(), places.bus.$disconnect()]);
     }
   });
 
