@@ -4,7 +4,8 @@ import { ConfigError, readConfig } from '../infra/config.ts';
 import { NothingIsRunning } from '../infra/endpoints.ts';
 import { progressLine } from './audit/progress.ts';
 import { exitCodeOf, reportOf } from './reconcile/report.ts';
-import { CannotReconcile, reconcileSystem } from './reconcile/run.ts';
+import { reconcileSystem } from './reconcile/run.ts';
+import { CannotRun } from './run-workflow.ts';
 
 type Options = Readonly<{ apply: boolean; json: boolean }>;
 
@@ -34,7 +35,7 @@ async function main({ apply, json }: Options): Promise<void> {
     process.exitCode = exitCodeOf(result);
   } catch (error) {
     progress.clear();
-    const known = error instanceof CannotReconcile || error instanceof NothingIsRunning || error instanceof ConfigError;
+    const known = error instanceof CannotRun || error instanceof NothingIsRunning || error instanceof ConfigError;
     if (!known) throw error;
     process.stderr.write(`reconcile: ${error.message}\n`);
     process.exitCode = 2;
