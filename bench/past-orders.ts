@@ -13,7 +13,6 @@ import {
 } from '../test/support/views-history.ts';
 
 const PRODUCTS = 50;
-const CUSTOMERS = 2_000;
 const MOST_LINES = 3;
 const LOCATION = 'MAIN';
 const FULL_SHELF = 1_000_000;
@@ -27,12 +26,13 @@ const REFUNDED_OF_100 = 10;
  * payment. The same every time; all orders are of one day, which is the heaviest for its sums.
  *
  * @param at the instant of all of them: ISO, UTC
+ * @param customers how many there are
  */
-export function* pastOrders(at: string): Generator<readonly StoredEvent[], never> {
+export function* pastOrders(at: string, customers: number): Generator<readonly StoredEvent[], never> {
   const productIds = Array.from({ length: PRODUCTS }, (_, index) => String(index + 1));
   const shelves = new Map(productIds.map((productId) => [productId, new Shelf(productId, at)]));
   for (const productId of productIds) yield productEvents(productId, [1_000], at);
-  for (let id = 1; id <= CUSTOMERS; id++) yield userEvents(String(id), ['A Customer'], at);
+  for (let id = 1; id <= customers; id++) yield userEvents(String(id), ['A Customer'], at);
 
   for (let n = 1; ; n++) {
     const lines = Array.from({ length: 1 + spread(n, 1, MOST_LINES) }, (_, line) => ({
@@ -40,7 +40,7 @@ export function* pastOrders(at: string): Generator<readonly StoredEvent[], never
       quantity: 1 + spread(n, 5 + line, 3),
       unitPriceMinor: 100 * (10 + spread(n, 8 + line, 900)),
     }));
-    const userId = String(1 + spread(n, 11, CUSTOMERS));
+    const userId = String(1 + spread(n, 11, customers));
     const story = { name: `past-${n}`, userId, currency: 'KRW', lines, placedAt: at };
     const end = endOf(totalOf(story), spread(n, 12, 100), spread(n, 13, 100), at);
     const told = { ...story, end };
