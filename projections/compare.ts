@@ -131,7 +131,10 @@ const keysOf = (tx: SqlTransaction, table: string) => tx.$queryRaw<KeyColumn[]>`
     and a.attrelid = i.indrelid and a.attnum = k.attnum
   order by k.n`;
 
-/** The rows of both with the lowest keys after one, in the order of the keys. */
+/**
+ * The rows of both with the lowest keys after one, in the order of the keys. `limit 1` keeps the planner from hashing the
+ * whole table for every page.
+ */
 function pageOf(table: string, keys: readonly KeyColumn[], after: readonly string[] | undefined): Prisma.Sql {
   const listOf = (alias: string) => Prisma.raw(keys.map(({ name }) => `${alias}."${name}"`).join(', '));
   const values = keys.map(({ type }, at) => Prisma.sql`${after?.[at] ?? ''}::text::${Prisma.raw(type)}`);
@@ -139,7 +142,7 @@ function pageOf(table: string, keys: readonly KeyColumn[], after: readonly strin
   const firstOf = (schema: Schema) => Prisma.sql`
     (select ${listOf('t')} from ${nameOf(schema, table)} t where ${further} order by ${listOf('t')} limit ${PAGE})`;
   const rowOf = (schema: Schema) => Prisma.sql`
-    (select to_jsonb(t) - 'synced_at' as facts from ${nameOf(schema, table)} t where (${listOf('t')}) = (${listOf('k')}))`;
+    (select to_jsonb(t) - 'synced_at' as facts from ${nameOf(schema, table)} t where (${listOf('t')}) = (${listOf('k')}) limit 1)`;
   const key = Prisma.raw(keys.map(({ name }) => `k."${name}"::text`).join(', '));
   return Prisma.sql`
     select array[${key}] as key,

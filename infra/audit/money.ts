@@ -159,7 +159,7 @@ async function* paymentsBetween(payment: Snapshot, { from, to }: Range): AsyncGe
   for (;;) {
     const rows = await payment.query<RecordedPayment>(
       `select ${RECORDED} from payments
-       where order_id >= $1::uuid and (order_id, id) > ($1::uuid, $2::uuid) and ($3::uuid is null or order_id < $3::uuid)
+       where (order_id, id) > ($1::uuid, $2::uuid) and ($3::uuid is null or order_id < $3::uuid)
          and ${MAY_HAVE_CHARGED}
        order by order_id, id limit ${PAGE}`,
       [after.orderId, after.id, to],

@@ -8,7 +8,8 @@ import { compareMoney } from '../../infra/audit/money.ts';
 import { openRows } from '../../infra/audit/open-work.ts';
 import { rebuildInventory } from '../../infra/audit/rebuild.ts';
 import { lookAtRefunds } from '../../infra/audit/refunds.ts';
-import { AUDITED, type EventService, withSnapshots } from '../../infra/audit/snapshot.ts';
+import { AUDITED, type EventService, type Snapshots, withSnapshots } from '../../infra/audit/snapshot.ts';
+import { lookAtViews } from '../../infra/audit/views.ts';
 import { ORDER_RULES } from '../../infra/audit/views-orders.ts';
 import { readProgress, waitsOf } from '../../infra/audit/views-progress.ts';
 import { runningFor } from '../../infra/audit/workflows.ts';
@@ -47,6 +48,11 @@ export async function workAudit(shop: AuditedShop, databases: TestDatabases): Pr
     databases.adminUrl('order'),
     'select id::text from orders order by id limit 20',
   );
+  const settled = await query<{ id: string }>(
+    databases.adminUrl('payment'),
+    `select p.order_id::text as id from refunds r join payments p on p.id = r.payment_id
+     where r.refund_key like '%:settle-refund' and r.status = 'SUCCEEDED' limit 3`,
+  );
   const orderIds = some.map(({ id }) => id);
   const suspects = orderIds.map(
     (orderId) => ({ invariant: 5, row: `payment of ${orderId}`, orderId, is: '', shouldBe: '' }) as const,
@@ -60,7 +66,7 @@ export async function workAudit(shop: AuditedShop, databases: TestDatabases): Pr
       if (Number.parseInt(what) >= rows) throw new Enough();
     };
     await lookAtRefunds(from, new Look(), null, until(1_000)).catch(unlessEnough);
-    await lookAtRefunds(from, new Look(), orderIds, () => undefined);
+    await lookAtRefunds(from, new Look(), [...orderIds, ...settled.map(({ id }) => id)], () => undefined);
     const ledger = withGeneratedCharges(simulatedLedger({ url: shop.gatewayUrl, timeoutMs: TIMEOUT_MS }), databases);
     const money = { ledger, wanted: new Set([4, 5] as const), say: () => undefined };
     await compareMoney(from, new Look(), { ...money, again: null });
@@ -73,8 +79,15 @@ export async function workAudit(shop: AuditedShop, databases: TestDatabases): Pr
     if (rule === undefined) throw new Error('the view of orders has no rule');
     const told = orderIds.map((id) => ({ key: [id], is: undefined, shouldBe: { order_id: id } }));
     await waitsOf(rule, told, from, progress);
+    await lookAtViews(from, new Look(), { timeZone: 'Asia/Seoul', again: [], say: () => undefined });
+    await finish(from);
   });
   await auditKafka(shop, databases);
+}
+
+/** The plan of a statement is written when the next one comes, not when its transaction is cut off. */
+async function finish(from: Snapshots): Promise<void> {
+  for (const name of AUDITED) await from[name].query('select 1');
 }
 
 class Enough extends Error {}
@@ -90,7 +103,7 @@ async function damage({ adminUrl }: Pick<TestDatabases, 'adminUrl'>, orderId: st
   await on('platform', 'update inventory_snapshots set available_quantity = 7 where id = 900');
   await on('platform', 'delete from inventory_snapshots where id = 901');
   await on('order', `update orders set refunded_amount = 2 where id = '${orderId}'`);
-  await on('views', `insert into mv_users (user_id, full_name, user_version) values (1, 'somebody', 1)`);
+  await on('views', `insert into mv_users (user_id, full_name, user_version) values (999999, 'somebody', 1)`);
 }
 
 /** The books of the gateway, and what they would say of the payments that it never saw. */
@@ -132,6 +145,7 @@ async function auditKafka(shop: AuditedShop, { urls, adminUrl }: TestDatabases):
     const look = new Look();
     await withSnapshots(urls, AUDITED, async (from) => {
       await lookAtKafka(from, look, { kept, scope: await scopeOfLog(from.bus), say: () => undefined });
+      await finish(from);
     });
     if (look.suspects.length === 0) throw new Error('no first event was missed on Kafka');
   } finally {

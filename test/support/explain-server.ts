@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -120,7 +121,6 @@ const DATABASE_OF = new Map(
 class ServerLog {
   readonly #folder: string;
   #offset = 0;
-  #marks = 0;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -128,7 +128,7 @@ class ServerLog {
 
   /** What was logged before a statement of our own, which comes last: whoever has ended before has been logged before. */
   async until(url: string): Promise<ExplainedStatement[]> {
-    const mark = `'end of look ${(this.#marks += 1)}'`;
+    const mark = `'end of look ${randomUUID()}'`;
     await query(url, `select ${mark}`);
     const text = await eventually(`the server has logged ${mark}`, async () => {
       const file = this.#file();
