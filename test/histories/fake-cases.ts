@@ -5,6 +5,7 @@ import type { RefundRequest } from '../../domain/refund.ts';
 import { refundWorkflowId, repairWorkflowId, webhookWorkflowId } from '../../domain/workflow-ids.ts';
 import {
   DAILY_SALES_WORKFLOW,
+  MAINTENANCE_WORKFLOW,
   REBUILD_WORKFLOW,
   RECONCILE_WORKFLOW,
   REFUND_WORKFLOW,
@@ -12,13 +13,23 @@ import {
   WEBHOOK_WORKFLOW,
 } from '../../workflows/contract.ts';
 import type { dailySales } from '../../workflows/daily-sales.ts';
+import type { maintenance } from '../../workflows/maintenance.ts';
 import type { rebuildView } from '../../workflows/rebuild-view.ts';
 import type { reconcile } from '../../workflows/reconcile.ts';
 import type { refund } from '../../workflows/refund.ts';
 import type { repair } from '../../workflows/repair.ts';
 import type { webhook } from '../../workflows/webhook.ts';
 import type { Run } from '../support/bench-run.ts';
-import { DAILY_SALES, Gate, isDown, PAYMENT_ID, refuses, type Script, SEARCH } from '../support/fake-services.ts';
+import {
+  DAILY_SALES,
+  Gate,
+  isDown,
+  PAYMENT_ID,
+  refuses,
+  type Script,
+  SEARCH,
+  UPKEEP,
+} from '../support/fake-services.ts';
 import { waitsFor } from '../support/waiting-payment.ts';
 import { REQUEST_HASH, type WorkflowBench } from '../support/workflow-bench.ts';
 import type { Played } from './real-cases.ts';
@@ -102,6 +113,7 @@ export const FAKE_CASES = {
   'repair-undone': { ends: 'CHECKOUT_FAILED', play: repairOf({ settleWithGateway: () => REFUNDED }) },
   reconciled: { ends: 'REPAIRED', play: reconcileOne },
   'view-rebuilt': { ends: 'SWAPPED', play: rebuild },
+  maintained: { ends: '19 gone', play: maintain },
   'daily-sales-repaired': { ends: '2 repaired', play: repairDailySales },
 } as const satisfies Readonly<Record<string, FakeCase>>;
 export type FakeCaseName = keyof typeof FAKE_CASES;
@@ -182,6 +194,12 @@ async function rebuild(bench: WorkflowBench): Promise<Played> {
   const about = { about: [view] };
   const id = `rebuild-${randomUUID()}`;
   return (await bench.startWork<typeof rebuildView>(REBUILD_WORKFLOW, id, [{ view }], about)).handle;
+}
+
+async function maintain(bench: WorkflowBench): Promise<Played> {
+  const id = `maintenance-${randomUUID()}`;
+  const about = { about: [UPKEEP] };
+  return (await bench.startWork<typeof maintenance>(MAINTENANCE_WORKFLOW, id, [{ dryRun: false }], about)).handle;
 }
 
 /** Sums of two days are wrong. */

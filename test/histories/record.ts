@@ -97,15 +97,17 @@ async function record(name: CaseName, handle: Played): Promise<void> {
 
 /** What a workflow came to, in one word: each result says it in its own way. */
 function endOf(result: unknown): string | undefined {
-  const { code, status, outcome, rows, repaired, ...other } = result as Readonly<{
+  const { code, status, outcome, rows, repaired, tables, ...other } = result as Readonly<{
     code?: string;
     status?: string;
     outcome?: string;
     result?: string;
     repaired?: number;
+    tables?: readonly Readonly<{ rows: number }>[];
     rows?: readonly Readonly<{ result: string }>[];
   }>;
-  const counted = repaired === undefined ? undefined : `${repaired} repaired`;
+  const gone = tables && `${tables.reduce((sum, { rows: count }) => sum + count, 0)} gone`;
+  const counted = repaired === undefined ? gone : `${repaired} repaired`;
   return code ?? status ?? outcome ?? other.result ?? counted ?? rows?.map((row) => row.result).join(', ');
 }
 

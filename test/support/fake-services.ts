@@ -4,7 +4,9 @@ import type { OrderActivities } from '../../activities/orders/activities.ts';
 import type { OrderMoneyActivities } from '../../activities/orders/contract.ts';
 import type { PaymentActivities } from '../../activities/payments/activities.ts';
 import type { PaymentFinders, RefundActivities, WebhookActivities } from '../../activities/payments/contract.ts';
+import type { PruneWebhookActivities } from '../../activities/payments/prune-webhooks.ts';
 import { withRefusals } from '../../activities/refusals.ts';
+import type { PruneActivities } from '../../activities/views/prune.ts';
 import type { RebuildActivities } from '../../activities/views/rebuild.ts';
 import type { StatisticsActivities } from '../../activities/views/statistics.ts';
 import { type CheckoutInput, placedOrder, type PricedLine, type Reservation } from '../../domain/checkout.ts';
@@ -19,6 +21,8 @@ type Steps = InventoryActivities &
   RefundActivities &
   PaymentFinders &
   RebuildActivities &
+  PruneActivities &
+  PruneWebhookActivities &
   StatisticsActivities;
 export type StepName = keyof Steps;
 export type InputOf<K extends StepName> = Parameters<Steps[K]>[0];
@@ -86,6 +90,9 @@ const GOOD = {
   }),
   findSalesDifferences: () => ({ from: '2026-11-16', to: '2026-11-22', differing: [], count: 0, differences: [] }),
   repairSalesDay: () => 0,
+  pruneViews: () => ({ tables: [{ table: 'projection_inbox_orders', rows: 7 }], held: [], readingLog: [] }),
+  pruneBus: () => ({ tables: [{ table: 'event_log_2026_07', rows: 12 }], held: [] }),
+  pruneWebhooks: () => ({ tables: [], held: [] }),
 } as const satisfies Required<Script>;
 
 /** The step says no, on record and for good. */
@@ -172,11 +179,14 @@ export class FakeServices {
     findOpenWebhooks: this.#step('findOpenWebhooks'),
     findMovedPayments: this.#step('findMovedPayments'),
     findLedgerDifferences: this.#step('findLedgerDifferences'),
+    pruneWebhooks: this.#step('pruneWebhooks'),
   });
   readonly views = {
     rebuildView: this.#step('rebuildView'),
     findSalesDifferences: this.#step('findSalesDifferences'),
     repairSalesDay: this.#step('repairSalesDay'),
+    pruneViews: this.#step('pruneViews'),
+    pruneBus: this.#step('pruneBus'),
   };
 
   /** @param about other ids by which steps of this order are known; SEARCH for those that look for leftovers */
@@ -207,11 +217,14 @@ export class FakeServices {
 export const SEARCH = 'search';
 /** What steps of the daily sales are about. */
 export const DAILY_SALES = 'daily sales';
+/** What steps of the upkeep are about. */
+export const UPKEEP = 'upkeep';
 
 type Subject = 'orderId' | 'refundId' | 'eventId' | 'view';
 
 function subjectOf(input: object): string {
   const { orderId, refundId, eventId, view } = input as Readonly<Partial<Record<Subject, string>>>;
+  if ('dryRun' in input) return UPKEEP;
   return orderId ?? refundId ?? eventId ?? view ?? ('day' in input || 'days' in input ? DAILY_SALES : SEARCH);
 }
 

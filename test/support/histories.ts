@@ -36,6 +36,7 @@ const OTHERS = {
   'repair-completed': 40,
   'repair-undone': 56,
   reconciled: 64,
+  maintained: 34,
   'view-rebuilt': 12,
   'daily-sales-repaired': 26,
 } as const satisfies Readonly<Record<string, number>>;
