@@ -5,7 +5,7 @@ import type { TestDatabases } from './databases.ts';
 import { BIG_ROWS, type TableSizes } from './explain-rules.ts';
 
 /** Generated ids of users, products and variants begin behind this; those of the seed are below. */
-export const FIRST_ID = 1_000_000;
+const FIRST_ID = 1_000_000;
 /** Rows of one kind. */
 const ROWS = BIG_ROWS;
 /** Between two orders: all of them fill almost two years, the newest is a day old. */

@@ -1,7 +1,7 @@
 import type { SqlSite } from './explain-sites.ts';
 
 /** Statements that may read a big table from end to end, or need not be run, and why. */
-export type Exception = Readonly<{
+type Exception = Readonly<{
   file: RegExp;
   /** Functions and constants in it; all when absent. */
   names?: readonly string[];

@@ -26,7 +26,7 @@ export type ExplainedStatement = Readonly<{
 }>;
 
 /** What is wrong with a plan, in one line. */
-export type Complaint = string;
+type Complaint = string;
 
 /** A table is big from so many rows on: reading all of it is no way to find a few. */
 export const BIG_ROWS = 100_000;

@@ -16,7 +16,7 @@ export type SqlSite = Readonly<{
 }>;
 
 /** A call of Prisma's own API on a model, such as `inventoryOrder`. What SQL that makes is Prisma's business. */
-export type ModelCall = Readonly<{ at: string; model: string }>;
+type ModelCall = Readonly<{ at: string; model: string }>;
 
 /** Where the product's own SQL is. The gateway is somebody else's program, and the seed runs on an empty database. */
 const FOLDERS = ['activities', 'api', 'cli', 'events', 'infra', 'projections', 'workers'];
