@@ -53,6 +53,7 @@ const EXPLAIN = {
   'auto_explain.log_nested_statements': 'on',
   'auto_explain.log_analyze': 'on',
   'auto_explain.log_buffers': 'on',
+  'auto_explain.log_verbose': 'on', // names the schema of each table
   'auto_explain.log_timing': 'off',
   'auto_explain.log_parameter_max_length': '200',
 };

@@ -16,7 +16,7 @@ export type SqlSite = Readonly<{
 }>;
 
 /** A call of Prisma's own API on a model, such as `inventoryOrder`. What SQL that makes is Prisma's business. */
-type ModelCall = Readonly<{ at: string; model: string }>;
+type ModelCall = Readonly<{ at: string; file: string; name: string; model: string }>;
 
 /** Where the product's own SQL is. The gateway is somebody else's program, and the seed runs on an empty database. */
 const FOLDERS = ['activities', 'api', 'cli', 'events', 'infra', 'projections', 'workers'];
@@ -42,7 +42,7 @@ export function sqlIn(file: string, text: string): Found {
   const at = (node: ts.Node): string => `${file}:${source.getLineAndCharacterOfPosition(node.getStart()).line + 1}`;
   const visit = (node: ts.Node): void => {
     const model = modelCallOf(node);
-    if (model !== undefined) modelCalls.push({ at: at(node), model });
+    if (model !== undefined) modelCalls.push({ at: at(node), file, name: nameAround(node), model });
     const parts = partsOf(node);
     if (parts !== undefined && (isSent(node) || STATEMENT.test(parts.join('x')))) {
       const pattern = patternOf(parts, isSent(node));
