@@ -36,6 +36,12 @@ export async function passwordOf(dataDir: string, { clusterDir }: Place, log: (l
 }
 
 /**
+ * What is a letter, for trigrams: `C` knows only those of ASCII, so a search for a Korean word would read every row. Which
+ * of the others there is depends on the system.
+ */
+const CTYPES = ['C.UTF-8', 'en_US.UTF-8', 'C'] as const;
+
+/**
  * Makes the cluster. It appears in its place when it is complete, so an interrupted first start leaves none behind.
  *
  * @throws with initdb's own message
@@ -55,12 +61,14 @@ export async function initialise(place: Place, password: string): Promise<void> 
   const args = ['-D', cluster, '--username=postgres', `--pwfile=${passwordFile}`, '--auth=scram-sha-256'];
   args.push('--encoding=UTF8', '--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--locale=C');
   const initdb = join(place.nativeDir, 'bin', 'initdb');
-  const { code, signal, output } = await runCommand(initdb, args, INIT_LIMIT_MS, {
-    ...place.account,
-    env: inheritedEnvironment(),
-    cwd: '/',
-  });
-  if (code !== 0) throw new Error(`initdb ended with ${signal ?? code}. Its last words: ${output.slice(-800)}`);
+  const options = { ...place.account, env: inheritedEnvironment(), cwd: '/' };
+  for (const ctype of CTYPES) {
+    const { code, signal, output } = await runCommand(initdb, [...args, `--lc-ctype=${ctype}`], INIT_LIMIT_MS, options);
+    if (code === 0) break;
+    if (code === null || ctype === 'C') {
+      throw new Error(`initdb ended with ${signal ?? code}. Its last words: ${output.slice(-800)}`);
+    }
+  }
   await rename(cluster, place.clusterDir);
   await rm(work, { recursive: true });
 }

@@ -54,6 +54,15 @@ describe('the embedded PostgreSQL', () => {
     assert.deepEqual(row, { encoding: 'UTF8', by_code_point: true, addresses: '127.0.0.1' });
   });
 
+  it('knows the letters of other scripts, so that an index finds parts of their words', async () => {
+    const { adminUrl } = await start({ dataDir });
+    await query(adminUrl, 'create extension pg_trgm');
+
+    const [row] = await query(adminUrl, `select cardinality(show_trgm('커피잔')) as groups`);
+
+    assert.deepEqual(row, { groups: 4 });
+  });
+
   it('refuses a wrong password', async () => {
     const { adminUrl } = await start({ dataDir });
     const wrong = new URL(adminUrl);
