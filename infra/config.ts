@@ -83,7 +83,7 @@ const environment = z.object({
   HOLD_BANK_TRANSFER_MS: milliseconds.default(15 * 60_000),
   RECONCILE_INTERVAL_MS: milliseconds.default(5 * 60_000),
   /** Where the shop's day begins and ends (IANA name). A change needs a rebuild of the view `sales`. */
-  SHOP_TIME_ZONE: z.string().refine(isTimeZone, 'no time zone of that name').default('Asia/Seoul'),
+  SHOP_TIME_ZONE: z.string().refine(isTimeZone, 'no time zone of that name, capitals included').default('Asia/Seoul'),
   /** A cache that processes share; without it each has its own. */
   REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional(),
   SHUTDOWN_GRACE_MS: milliseconds.default(40_000),
