@@ -10,6 +10,7 @@ import { freshDatabases, query, type TestDatabases } from '../support/databases.
 import { firstOnly, upTo } from '../support/events.ts';
 import { eventually } from '../support/eventually.ts';
 import { gate } from '../support/gate.ts';
+import { holdLock } from '../support/locks.ts';
 import { openTransaction } from '../support/transaction.ts';
 
 const log = pino({ level: 'silent' });
@@ -175,6 +176,19 @@ describe('the log of the bus on PostgreSQL', () => {
     await query(databases.urls.bus, ...insertOf(run.event('a', 2)));
     await query(databases.urls.bus, 'select create_event_log_month(now()::date)');
     assert.deepEqual(await asAdmin(whereIs), [{ part: 'event_log_default' }]);
+  });
+
+  it('makes a month while appends wait in line for each other, and is in the way of none of them', async () => {
+    const first = await holdLock(databases.adminUrl('bus'), ...insertOf(run.event('first', 1)));
+    const month = query(databases.urls.bus, `select create_event_log_month('2040-01-01')`);
+    await first.untilWaiting(1);
+    const second = query(databases.urls.bus, ...insertOf(run.event('second', 1)));
+    await first.untilWaiting(2);
+    await first.release();
+    const [made, appended] = await Promise.allSettled([month, second]);
+    assert.equal(appended.status, 'fulfilled', JSON.stringify(appended));
+    // It may give up, where all of this took long; but nobody waits in a circle.
+    if (made.status === 'rejected') assert.match(String(made.reason), /lock timeout/);
   });
 });
 

@@ -83,7 +83,8 @@ begin
   if to_regclass('public.' || name) is not null then
     return; -- without the lock below, for which readers would have to end
   end if;
-  perform pg_advisory_xact_lock(hashtextextended('event_log append', 0));
+  -- Before all else, and without the lock of appends: whoever waits for that one has locked the table already.
+  lock table only public.event_log in access exclusive mode;
   if exists (select from public.event_log_default where appended_at >= since and appended_at < upto) then
     return;
   end if;
