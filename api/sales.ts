@@ -17,8 +17,12 @@ const DAY_MS = 86_400_000;
 /** Both ends included: a leap year. */
 const MOST_DAYS = 366;
 const USUAL_DAYS = 30;
+/** Nothing was sold before, and the database has no year 0. */
+const FIRST_DAY = '1970-01-01';
 
-const day = z.iso.date('must be a day such as 2026-11-22');
+const day = z.iso
+  .date('must be a day such as 2026-11-22')
+  .refine((day) => day >= FIRST_DAY, `must not be before ${FIRST_DAY}`);
 const daysFrom = (from: string, to: string): number => (Date.parse(to) - Date.parse(from)) / DAY_MS + 1;
 
 /** @param today of the shop, as `2026-11-22` */

@@ -102,7 +102,8 @@ describe('what the views tell about people and sales', function () {
     assert.equal((await api.http.get('/v1/sales/daily')).status, 401);
     assert.equal((await get('/v1/sales/daily?from=2025-11-23&to=2026-11-23', api.tokens.admin)).status, 200);
     const wrong = ['from=2026-11-22&to=2026-11-21', 'from=2025-11-22&to=2026-11-23', 'from=yesterday', 'currency=won'];
-    for (const query of [...wrong, 'to=2026-02-30', 'day=2026-11-22', 'from=2026-11-01T00:00:00Z']) {
+    const unknown = ['to=2026-02-30', 'to=0000-01-01', 'to=0001-01-15', 'day=2026-11-22', 'from=2026-11-01T00:00:00Z'];
+    for (const query of [...wrong, ...unknown]) {
       const res = await get(`/v1/sales/daily?${query}`, api.tokens.admin);
       assert.deepEqual([res.status, (res.body as Body)['code']], [422, 'INVALID_REQUEST'], query);
     }
