@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+
 import { VIEW_NAMES } from '../projections/view.ts';
 import { audited } from '../test/support/commands.ts';
 import { freshDatabases, type TestDatabases } from '../test/support/databases.ts';
@@ -62,13 +64,21 @@ async function withSystem(bench: LagBench): Promise<Omit<LagResult, 'drain'>> {
   try {
     await system.startWorkers();
     await system.startEvents();
-    await settled(system, databases);
-    const { steady, highest, wrong } = await sendShoppers(system, databases, bench);
-    signal.throwIfAborted();
-    return { steady, highest, wrong: [...wrong, ...(await wrongAfter(system, databases, say))] };
+    return await unlessAborted(signal, async () => {
+      await settled(system, databases);
+      const { steady, highest, wrong } = await sendShoppers(system, databases, bench);
+      return { steady, highest, wrong: [...wrong, ...(await wrongAfter(system, databases, say))] };
+    });
   } finally {
     await system.stop();
   }
+}
+
+/** Ctrl-C ends the processes of the system too: what waits for them then would wait in vain. */
+async function unlessAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  signal.throwIfAborted();
+  const aborted = once(signal, 'abort').then(() => signal.throwIfAborted());
+  return (await Promise.race([work(), aborted])) as T;
 }
 
 async function sendShoppers(system: TestSystem, databases: TestDatabases, bench: LagBench) {

@@ -11,7 +11,8 @@ type BusOptions = Readonly<{ events: number; latencies: number; only?: string; j
 type LagOptions = Readonly<{ seconds: number; rate: number; events: number; json: boolean }>;
 
 const interrupted = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
+// Each time: ended at the second one, this process would leave its servers behind.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 const program = new Command('npm run bench --').description('Measures on this machine, with servers of its own.');
