@@ -93,7 +93,7 @@ async function readAll(views: Databases['views']): Promise<void> {
       if (last !== null) await readOrders(views, { ...first, userId: of, status, after: last });
     }
   }
-  for (const search of [undefined, 'abcd', 'Thing', 'a', 'th', '%', 'no such thing at all']) {
+  for (const search of [undefined, 'abcd', 'Thing', 'a', 'th', '%', 'no such thing at all', '주전자', '주전']) {
     for (const category of [undefined, 'category-7', 'parent-7', 'none']) {
       for (const after of [undefined, generatedId(50_000)])
         await readProducts(views, { search, category, after, limit: 20 });
