@@ -1,9 +1,10 @@
 import type { Held, PrunedTable, PrunedViews } from '../domain/maintenance.ts';
 import { BATCH_ROWS, inBatches } from '../infra/batches.ts';
 import { type Databases, type SqlTransaction, TRANSACTION } from '../infra/databases.ts';
-import { safeNumber } from '../infra/rows.ts';
+import { expectRow, safeNumber } from '../infra/rows.ts';
 import { Prisma } from '../prisma/views/generated/client.ts';
 import { lockView } from './apply.ts';
+import { takeTime } from './compare.ts';
 import { VIEW_NAMES, type ViewName } from './view.ts';
 
 export type PruneInboxOptions = Readonly<{
@@ -80,11 +81,20 @@ async function forget(tx: SqlTransaction, view: ViewName, busDays: number, most:
   return rows;
 }
 
-async function countOld(db: SqlTransaction, view: ViewName, { busDays }: PruneInboxOptions): Promise<number> {
-  const [row] = await db.$queryRaw<{ n: bigint }[]>`
-    select count(*) as n from ${Prisma.raw(inboxNamed(view))} where ${isOld(busDays)}`;
-  return safeNumber(row?.n ?? 0n);
+/** Of a dry run all of them; else only whether there are any: to count them takes longer than a statement may. */
+async function countOld(views: Db, view: ViewName, { busDays, dryRun }: PruneInboxOptions): Promise<number> {
+  const rows = await views.$transaction(async (tx) => {
+    if (dryRun) await takeTime(tx);
+    return tx.$queryRaw<{ n: bigint }[]>`
+      select count(*) as n from (
+        select from ${Prisma.raw(inboxNamed(view))} where ${isOld(busDays)}
+        order by applied_at limit ${dryRun ? null : 1}::bigint
+      ) as old`;
+  }, COUNTING);
+  return safeNumber(expectRow(rows).n);
 }
+
+const COUNTING = { ...TRANSACTION, timeout: 10 * 60_000 } as const;
 
 const isOld = (busDays: number) => Prisma.sql`applied_at < now() - make_interval(days => ${busDays + MONTH_DAYS}::int)`;
 

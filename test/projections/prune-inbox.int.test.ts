@@ -19,6 +19,7 @@ import { type RebuildOptions, rebuildView } from '../../projections/rebuild.ts';
 import { register, release } from '../../projections/rebuild-row.ts';
 import type { View } from '../../projections/view.ts';
 import { freshDatabases, query, type TestDatabases } from '../support/databases.ts';
+import { eventually } from '../support/eventually.ts';
 import { rowsOf } from '../support/views.ts';
 import { orderEvents, productEvents, stockLevels, userEvents } from '../support/views-history.ts';
 
@@ -117,6 +118,30 @@ describe('pruning the inboxes of the views', () => {
     assert.equal(Math.max(...batches), 10);
     assert.deepEqual(await inboxes(), { products });
     assert.deepEqual((await prune()).tables, []);
+  });
+
+  it('looks at what it forgets alone, however much is old', async () => {
+    await asAdmin(`insert into projection_inbox (view, event_id)
+      select 'users', gen_random_uuid() from generate_series(1, 20000)`);
+    await age(BUS_DAYS + 33);
+    await asAdmin('vacuum analyze projection_inbox_users');
+    /** A session tells what it has read when it ends. */
+    const readWhen = (changed: 'n_tup_upd' | 'n_tup_del', atLeast: number) =>
+      eventually('the server has counted', async () => {
+        const [row] = await asAdmin(`select ${changed}::int as changed, (seq_tup_read + (
+            select sum(idx_tup_read) from pg_stat_user_indexes i where i.relid = t.relid
+          ))::int as read
+          from pg_stat_user_tables t where relname = 'projection_inbox_users'`);
+        return Number(row?.['changed']) >= atLeast ? Number(row?.['read']) : undefined;
+      });
+    const before = await readWhen('n_tup_upd', 20_000);
+    const stopping = new AbortController();
+    const mine = openViews(databases.urls.views, { poolSize: 1 });
+    const how = { busDays: BUS_DAYS, dryRun: false, pauseMs: 0, batchRows: 10, signal: stopping.signal };
+    await assert.rejects(pruneInboxes({ views: mine }, { ...how, onPruned: () => stopping.abort() }));
+    await mine.$disconnect();
+    const read = (await readWhen('n_tup_del', 10)) - before;
+    assert.ok(read < 1_000, `${read} rows were read to forget 10`);
   });
 
   it('changes no row of any view when every forgotten event comes again, in any order', async () => {
