@@ -41,7 +41,8 @@ describe('the plans of all statements, on a million rows', function () {
     const { sites } = sqlInSources();
     const bad = [...texts].flatMap(([text, statements]) => {
       const own = sites.filter(({ pattern }) => pattern.test(text));
-      if (own.some((site) => exceptionFor(site) !== undefined)) return [];
+      const nearest = nearestOf(own);
+      if (nearest !== undefined && exceptionFor(nearest) !== undefined) return [];
       const judged = statements.filter(({ atScale, asService }) => atScale && asService);
       const complaints = new Set(judged.flatMap((one) => complaintsAbout(one, sizes)));
       const where = own.map(({ at, name }) => `${at} ${name}`).join(', ');
@@ -72,6 +73,17 @@ describe('the plans of all statements, on a million rows', function () {
       missedAmong(sites, texts).map(({ at, name }) => `${at} ${name}`),
       ['a.ts:1 a'],
     );
+  });
+
+  it('are excused by the site that says most of them alone, not by one that reads whatever table', () => {
+    const { sites } = sqlIn(
+      'a.ts',
+      'const a = (tx: Db) => [tx.$queryRaw`select count(*) as n from ${any} where ${some}`,' +
+        ' tx.$queryRaw`select count(*) as n from mv_orders where status = ${s}`];',
+    );
+    const text = 'select count(*) as n from mv_orders where status = $1';
+    assert.equal(sites.filter(({ pattern }) => pattern.test(text)).length, 2);
+    assert.equal(nearestOf(sites), sites[1]);
   });
 
   it('need every exception that is made', () => {
@@ -111,6 +123,10 @@ function byText(statements: readonly ExplainedStatement[]): Texts {
   }
   return texts;
 }
+
+/** Of the sites that a statement matches the one that says most of it: one that counts whatever table matches many. */
+const nearestOf = (sites: readonly SqlSite[]): SqlSite | undefined =>
+  sites.toSorted((a, b) => b.pattern.source.length - a.pattern.source.length)[0];
 
 /** What was not run at scale; of what may read whole tables, what was not run at all. */
 function missedAmong(sites: readonly SqlSite[], texts: Texts): SqlSite[] {
