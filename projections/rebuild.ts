@@ -5,6 +5,7 @@ import { expectRow } from '../infra/rows.ts';
 import { type ApplyOptions, lockView } from './apply.ts';
 import { compareView, inboxDifference, takeTime, type ViewComparison } from './compare.ts';
 import { type History, historyOf, type HistoryPlaces, type HistorySource } from './history.ts';
+import { NoHistory } from './history-stream.ts';
 import { fillPast, patiently } from './rebuild-past.ts';
 import * as row from './rebuild-row.ts';
 import type { View, ViewName } from './view.ts';
@@ -131,6 +132,7 @@ async function rebuilt(
 
   at('waiting');
   await untilCaughtUp(views, view.name, signal);
+  if ((await hidesWhatIsLacking(views, view.name)) && source === 'files') throw behind(view.name);
   const found = await patiently(signal, () =>
     compareView(views, view.name, (rows) => {
       signal.throwIfAborted();
@@ -171,6 +173,22 @@ async function untilCaughtUp(views: Databases['views'], view: ViewName, signal: 
     await sleep(LOOK_MS, undefined, { signal });
   }
 }
+
+/**
+ * Events that the live view has not come to look like those that it has forgotten, and would make up for as many that the
+ * files lack.
+ */
+async function hidesWhatIsLacking(views: Databases['views'], view: ViewName): Promise<boolean> {
+  const rows = await views.$queryRaw<{ hides: boolean }[]>`
+    select p.forgotten > 0 and coalesce(p.caught_up_at < r.started_at, true) as hides
+    from projection_progress p join projection_rebuilds r using (view) where view = ${view}`;
+  return expectRow(rows).hides;
+}
+
+const behind = (view: ViewName): NoHistory =>
+  new NoHistory(
+    `${view} has forgotten old events, and is behind: only when it has caught up can be seen whether the files have them all. Start \`npm run events\`, and go on when it has.`,
+  );
 
 const LONG = { ...TRANSACTION, timeout: 10 * 60_000 } as const;
 

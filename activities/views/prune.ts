@@ -1,4 +1,4 @@
-import type { Pruned, PrunedTable, PrunedViews,PruneInput, PruneLogInput } from '../../domain/maintenance.ts';
+import type { Pruned, PrunedTable, PrunedViews, PruneInput, PruneLogInput } from '../../domain/maintenance.ts';
 
 /** Rows that have gone, by table. */
 type Counts = Readonly<Record<string, number>>;

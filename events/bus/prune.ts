@@ -125,7 +125,7 @@ async function countDefault(bus: Db, keepDays: number): Promise<number> {
 const heldByRebuilds = (views: readonly string[]): Held => ({
   table: 'event_log',
   why: `${views.join(', ')} ${views.length === 1 ? 'is' : 'are'} being rebuilt from it`,
-  fix: `wait, or go on with it: npm run views:rebuild -- ${views.join(' ')}`,
+  fix: `wait, or go on with it, or begin it anew by --restart: npm run views:rebuild -- ${views.join(' ')}`,
 });
 
 const MONTHS_NOT_MADE: Held = {
@@ -161,9 +161,14 @@ async function heldByGroups(bus: Db, due: readonly DuePart[]): Promise<Held[]> {
 async function heldByGroup(bus: Db, table: string, { name, since, isRead }: Group): Promise<Held> {
   const why = `group ${name} has not read it: ${await positionsBehind(bus, name)} events behind`;
   if (isRead) return { table, why, fix: 'none is needed once its consumer has caught up' };
+  const start = `start its consumer${name.startsWith('view-') ? ' (npm run events)' : ''}`;
+  // A group that begins again finds a log without its beginning.
+  const again = name.startsWith('view-')
+    ? `, and rebuild it before it is read again: npm run views:rebuild -- ${name.slice(5)}`
+    : '';
   return {
     table,
     why: `${why}, and nobody has read for it since ${since}`,
-    fix: `start its consumer; or, if nobody runs it any more, forget it in db_event_bus: delete from group_offsets where group_name = '${name.replaceAll("'", "''")}'`,
+    fix: `${start}; or, if nobody runs it any more, forget it in db_event_bus: delete from group_offsets where group_name = '${name.replaceAll("'", "''")}'${again}`,
   };
 }

@@ -324,9 +324,10 @@ end
 $$;
 
 -- Puts the tables of the shadow in the place of the live ones, which are dropped. Readers wait for an instant; call it in
--- the transaction that holds the view's lock against the projection.
+-- the transaction that holds the view's lock against the projection. It gives up soon, to be called again: while it waits
+-- for a long reader, such as an audit, all others wait behind it.
 create function swap_shadow(view_name text) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '500ms' as $$
 declare
   name text;
   inbox text := 'projection_inbox_' || view_name;
