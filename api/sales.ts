@@ -1,6 +1,7 @@
 import { Router } from 'express';
 import { z } from 'zod';
 
+import { FIRST_DAY } from '../domain/daily-sales.ts';
 import type { Money } from '../domain/money.ts';
 import { safeNumber } from '../infra/rows.ts';
 import { inSales } from '../projections/read-applied.ts';
@@ -17,8 +18,6 @@ const DAY_MS = 86_400_000;
 /** Both ends included: a leap year. */
 const MOST_DAYS = 366;
 const USUAL_DAYS = 30;
-/** Nothing was sold before, and the database has no year 0. */
-const FIRST_DAY = '1970-01-01';
 
 const day = z.iso
   .date('must be a day such as 2026-11-22')

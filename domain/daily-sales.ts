@@ -13,6 +13,9 @@ export type SumDifference = Readonly<{
   is: string | null;
 }>;
 
+/** Nothing was sold before, and the database has no year 0. */
+export const FIRST_DAY = '1970-01-01';
+
 /** Ten years: more was asked for by mistake. */
 export const MOST_DAYS = 3_660;
 
@@ -32,6 +35,9 @@ export const daysUpTo = (to: string, count: number): DayRange => ({ from: daysBe
 export const daysIn = (range: DayRange): string[] =>
   Array.from({ length: Math.max(0, daysBetween(range)) }, (_, index) => daysBefore(range.from, -index));
 
-/** Whether a text is a day of the calendar: 2026-02-30 is none. */
+/** Whether a text is a day of the calendar on which something may have been sold: 2026-02-30 is none. */
 export const isDay = (text: string): boolean =>
-  /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text)) && daysBefore(text, 0) === text;
+  /^\d{4}-\d{2}-\d{2}$/.test(text) &&
+  !Number.isNaN(Date.parse(text)) &&
+  daysBefore(text, 0) === text &&
+  text >= FIRST_DAY;

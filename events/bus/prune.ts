@@ -24,7 +24,8 @@ export type PruneLogOptions = Readonly<{
 /** A month waits so often for whoever reads the log, a second each time, until it is left to the next run. */
 const LOCK_ATTEMPTS = 5;
 const LOCK_PAUSE_MS = 2_000;
-const LOCK_NOT_AVAILABLE = '55P03';
+/** A lock that is not free, a statement that waited too long, a circle of locks that somebody had to leave. */
+const NOT_NOW = ['55P03', '57014', '40P01'];
 
 /**
  * Makes the months of the log that will be needed, and takes off its beginning what is older than `keepDays` and was read
@@ -94,7 +95,7 @@ async function notInTheWay<T>(
     try {
       return await work();
     } catch (error) {
-      if (sqlStateOf(error) !== LOCK_NOT_AVAILABLE) throw error;
+      if (!NOT_NOW.includes(sqlStateOf(error) ?? '')) throw error;
       if (attempt === LOCK_ATTEMPTS) return undefined;
     }
     await sleep(pauseMs, undefined, { signal });

@@ -113,6 +113,7 @@ describe('npm run sales:recompute', function () {
       ['--from', '2026-02-30'],
       /^error: --from must be a day such as .*: 2026-02-30\n$/,
     ],
+    ['a day before all sales', ['--from', '0000-01-01'], /^error: --from must be a day such as .*: 0000-01-01\n$/],
     ['a day in another form', ['--to', '22.11.2026'], /^error: --to must be a day such as 2026-11-22: 22\.11\.2026\n$/],
     [
       'an end before the beginning',
@@ -121,7 +122,7 @@ describe('npm run sales:recompute', function () {
     ],
     [
       'more days than anybody means',
-      ['--from', '1026-11-22', '--to', '2026-11-22'],
+      ['--from', '1976-11-22', '--to', '2026-11-22'],
       /^error: \d+ days .* at most 3660/,
     ],
     ['what it does not know', ['--form', '2026-03-02'], /^error: unknown option '--form'/],
