@@ -19,6 +19,7 @@ const FIRST = [
   'test/e2e/two-copies.long.test.ts',
   'test/e2e/money-race.long.test.ts',
   'test/events/bus-kafka-broker.long.test.ts',
+  'test/workflows/reconcile-lanes.long.test.ts',
 ];
 
 /** What the reporter writes where a file's report ends; no text has it, and no character of UTF-8 contains it. */

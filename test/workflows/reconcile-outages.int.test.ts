@@ -9,8 +9,6 @@ import { timeSkippingBench } from '../support/time-skipping.ts';
 import type { WorkflowBench } from '../support/workflow-bench.ts';
 
 const ORDER_IDS = [randomUUID(), randomUUID()];
-/** A run works on twenty at once. */
-const MORE_THAN_AT_ONCE = 22;
 const found = { items: ORDER_IDS.map((orderId) => ({ orderId })), next: null };
 
 describe('reconciling while something is down', () => {
@@ -45,23 +43,6 @@ describe('reconciling while something is down', () => {
     assert.deepEqual(
       rows.map(({ result, detail }) => [result, detail]),
       ORDER_IDS.map(() => ['RUNNING', 'it goes on, or is parked']),
-    );
-  });
-
-  it('starts the others although more repairs are parked than may run at once', async () => {
-    const parked = Array.from({ length: MORE_THAN_AT_ONCE }, () => randomUUID());
-    const fine = randomUUID();
-    const about = [...parked, fine];
-    const stuck: ReadonlySet<string> = new Set(parked);
-    const script = {
-      findReservedOrders: () => ({ items: about.map((orderId) => ({ orderId })), next: null }),
-      closeOrder: ({ orderId }: Readonly<{ orderId: string }>) =>
-        stuck.has(orderId) ? refuses('NOT_FOUND')() : undefined,
-    };
-    const { rows } = await run(script, about);
-    assert.deepEqual(
-      rows.map(({ id, result }) => [id, result]),
-      [...parked.map((id) => [id, 'RUNNING']), [fine, 'REPAIRED']],
     );
   });
 });
