@@ -9,7 +9,7 @@ const TWO_LANES = ['int', 'e2e', 'long'];
 
 /** Files that load the machine to its limit or expect answers in time: a neighbour would make them late. */
 const ALONE = [
-  'test/e2e/races.e2e.test.ts',
+  'test/e2e/races.long.test.ts',
   'test/api/outages.long.test.ts',
   'test/e2e/views-under-kills.long.test.ts',
 ];

@@ -99,16 +99,16 @@ describe('the rounds of a suite', () => {
   });
 
   it('keep a file that loads the machine by itself for a round of its own', () => {
-    const races = 'test/e2e/races.e2e.test.ts';
+    const races = 'test/e2e/races.long.test.ts';
     assert.ok(existsSync(races), 'it is known by its name');
-    assert.deepEqual(roundsOf('e2e', ['a', races, 'z'], 8), [
+    assert.deepEqual(roundsOf('long', ['a', races, 'z'], 8), [
       [
         ['a', 'z'],
         ['z', 'a'],
       ],
       [[races]],
     ]);
-    assert.deepEqual(roundsOf('e2e', [races], 8), [[[races]]]);
+    assert.deepEqual(roundsOf('long', [races], 8), [[[races]]]);
   });
 
   it('begin each lane with files that take minutes', () => {
