@@ -11,6 +11,7 @@ const TWO_LANES = ['int', 'e2e', 'long'];
 const ALONE = [
   'test/e2e/races.long.test.ts',
   'test/api/outages.long.test.ts',
+  'test/e2e/postgres-down.long.test.ts',
   'test/e2e/views-under-kills.long.test.ts',
 ];
 
