@@ -78,7 +78,7 @@ function shareFiles(runner, claims) {
   const claimNext = () => {
     for (;;) {
       const [file, suites] = waiting.shift() ?? [];
-      if (file === undefined || claim(join(claims, nameOf(file).replaceAll('/', '_')))) return;
+      if (file === undefined || claim(join(claims, `${nameOf(file).replaceAll('/', '_')}.claim`))) return;
       for (const suite of suites) suite.tests = suite.suites = [];
     }
   };
