@@ -1,17 +1,27 @@
 import { Command } from 'commander';
 
 import type { MaintenanceInput, MaintenanceResult } from '../domain/maintenance.ts';
-import { ConfigError, readConfig } from '../infra/config.ts';
-import { NothingIsRunning } from '../infra/endpoints.ts';
 import { MAINTENANCE_WORKFLOW } from '../workflows/contract.ts';
-import { progressLine } from './audit/progress.ts';
 import { exitCodeOf, reportOf } from './maintenance/report.ts';
-import { CannotRun, onTemporal, runWorkflow } from './run-workflow.ts';
+import { onTemporal, runWorkflow } from './run-workflow.ts';
+import { tellRun } from './told-run.ts';
 
 type Options = Readonly<{ dryRun: boolean; json: boolean }>;
 
 /** Longer than its own limits add up to. */
 const RUN_LIMIT_MS = 7 * 60 * 60_000;
+
+const main = ({ dryRun, json }: Options): Promise<void> =>
+  tellRun({
+    ...{ command: 'maintenance', json, reportOf, exitCodeOf },
+    run: (config, say) =>
+      onTemporal(config, (client) =>
+        runWorkflow<MaintenanceInput, MaintenanceResult>(client, {
+          ...{ workflowType: MAINTENANCE_WORKFLOW, input: { dryRun }, limitMs: RUN_LIMIT_MS, say },
+          progressOf: () => Promise.resolve(dryRun ? 'looking' : 'taking away what is old'),
+        }),
+      ),
+  });
 
 const program = new Command('npm run maintenance --')
   .description("Takes away what is old and was handled: months of the bus's log, inboxes of the views, webhooks.")
@@ -29,24 +39,3 @@ const program = new Command('npm run maintenance --')
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .action(main);
 await program.parseAsync();
-
-async function main({ dryRun, json }: Options): Promise<void> {
-  const progress = progressLine(process.stderr);
-  try {
-    const result = await onTemporal(readConfig(), (client) =>
-      runWorkflow<MaintenanceInput, MaintenanceResult>(client, {
-        ...{ workflowType: MAINTENANCE_WORKFLOW, input: { dryRun }, limitMs: RUN_LIMIT_MS, say: progress.say },
-        progressOf: () => Promise.resolve(dryRun ? 'looking' : 'taking away what is old'),
-      }),
-    );
-    progress.clear();
-    process.stdout.write(json ? `${JSON.stringify(result, null, 2)}\n` : `${reportOf(result)}\n`);
-    process.exitCode = exitCodeOf(result);
-  } catch (error) {
-    progress.clear();
-    const known = error instanceof CannotRun || error instanceof NothingIsRunning || error instanceof ConfigError;
-    if (!known) throw error;
-    process.stderr.write(`maintenance: ${error.message}\n`);
-    process.exitCode = 2;
-  }
-}

@@ -1,13 +1,16 @@
 import { Command } from 'commander';
 
-import { ConfigError, readConfig } from '../infra/config.ts';
-import { NothingIsRunning } from '../infra/endpoints.ts';
-import { progressLine } from './audit/progress.ts';
 import { exitCodeOf, reportOf } from './reconcile/report.ts';
 import { reconcileSystem } from './reconcile/run.ts';
-import { CannotRun } from './run-workflow.ts';
+import { tellRun } from './told-run.ts';
 
 type Options = Readonly<{ apply: boolean; json: boolean }>;
+
+const main = ({ apply, json }: Options): Promise<void> =>
+  tellRun({
+    ...{ command: 'reconcile', json, reportOf, exitCodeOf },
+    run: (config, say) => reconcileSystem(config, { apply, say }),
+  });
 
 const program = new Command('npm run reconcile --')
   .description('Finds orders, refunds and webhooks that no workflow works on any more, and with --apply ends them.')
@@ -25,19 +28,3 @@ const program = new Command('npm run reconcile --')
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .action(main);
 await program.parseAsync();
-
-async function main({ apply, json }: Options): Promise<void> {
-  const progress = progressLine(process.stderr);
-  try {
-    const result = await reconcileSystem(readConfig(), { apply, say: progress.say });
-    progress.clear();
-    process.stdout.write(json ? `${JSON.stringify(result, null, 2)}\n` : `${reportOf(result)}\n`);
-    process.exitCode = exitCodeOf(result);
-  } catch (error) {
-    progress.clear();
-    const known = error instanceof CannotRun || error instanceof NothingIsRunning || error instanceof ConfigError;
-    if (!known) throw error;
-    process.stderr.write(`reconcile: ${error.message}\n`);
-    process.exitCode = 2;
-  }
-}
