@@ -6,6 +6,7 @@ import { z } from 'zod';
 
 import type { PaymentMethod } from '../domain/payment.ts';
 import { credentialsAreWhole, type KafkaSettings, kafkaSettings, kafkaVariables } from './kafka-settings.ts';
+import { type PayloadSettings, payloadSettings, payloadVariables } from './payload-keys.ts';
 import { type RetentionSettings, retentionSettings, retentionVariables } from './retention-settings.ts';
 import { isTimeZone } from './time-zone.ts';
 
@@ -91,6 +92,7 @@ const environment = z.object({
   METRICS_PORT: port.optional(),
   ...retentionVariables,
   ...kafkaVariables,
+  ...payloadVariables,
 });
 const checked = environment.refine(credentialsAreWhole, {
   path: ['KAFKA_USERNAME, KAFKA_PASSWORD'],
@@ -157,6 +159,8 @@ export type Config = Readonly<{
   retention: RetentionSettings;
   /** Absent where events go by the log in `db_event_bus`. */
   kafka: KafkaSettings | undefined;
+  /** How payloads are kept in Temporal. */
+  payloads: PayloadSettings;
 }>;
 
 /** Thrown for an environment that cannot be used. Its message lists every bad variable with the reason. */
@@ -237,6 +241,7 @@ export function readConfig(env: NodeJS.ProcessEnv = loadedEnvironment()): Config
     shutdownGraceMs: e.SHUTDOWN_GRACE_MS,
     retention: retentionSettings(e),
     kafka: kafkaSettings(e),
+    payloads: payloadSettings(e, e.NODE_ENV === 'production'),
   };
 }
 
@@ -260,30 +265,6 @@ const listOf = (text: string): string[] =>
     .split(',')
     .map((part) => part.trim())
     .filter((part) => part !== '');
-
-/** What opens something to whoever reads it, besides the databases' credentials. */
-const SECRETS = [
-  'STRIPE_SECRET_KEY',
-  'GATEWAY_WEBHOOK_SECRETS',
-  'KAFKA_USERNAME',
-  'KAFKA_PASSWORD',
-  'REDIS_URL',
-  'API_TOKENS',
-] as const;
-
-/**
- * What a process that we start inherits: everything but secrets, of which each process is given its own. They are blank
- * instead of absent, so that a `.env` cannot bring them back.
- */
-export function inheritedEnvironment(env: NodeJS.ProcessEnv = process.env): Record<string, string> {
-  const inherited: Record<string, string> = {};
-  for (const [name, value] of Object.entries(env)) {
-    if (value !== undefined) inherited[name] = /_(DATABASE|MIGRATION)_URL$/.test(name) ? '' : value;
-  }
-  for (const name of DATABASES) inherited[`${name.toUpperCase()}_DATABASE_URL`] = '';
-  for (const name of SECRETS) inherited[name] = '';
-  return inherited;
-}
 
 /** The user's cache folder, for downloads that every clone can share. */
 export const cacheFolder = (): string =>

@@ -20,16 +20,20 @@ export class UndecryptablePayload extends Error {}
 /**
  * Encrypts what workflows and activities are given and answer, so that whoever reads Temporal's database, or asks its
  * server, learns nothing from it. The first key of the ring encrypts, every key decrypts. What is not encrypted is handed
- * on as it is: it was written before encryption was switched on.
+ * on as it is: it was written while encryption was off.
  */
 export class EncryptionCodec implements PayloadCodec {
   readonly #keys: KeyRing;
+  readonly #encrypts: boolean;
 
-  constructor(keys: KeyRing) {
+  /** @param options `encrypts: false` writes in clear, and still reads what was encrypted before */
+  constructor(keys: KeyRing, { encrypts = true }: Readonly<{ encrypts?: boolean }> = {}) {
     this.#keys = keys;
+    this.#encrypts = encrypts;
   }
 
   encode(payloads: Payload[]): Promise<Payload[]> {
+    if (!this.#encrypts) return Promise.resolve(payloads);
     return Promise.resolve(payloads.map((payload) => encrypted(payload, this.#keys[0])));
   }
 

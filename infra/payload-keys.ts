@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
-const KEY_BYTES = 32;
+/** Of AES-256. */
+export const KEY_BYTES = 32;
 const KEY = /^([\w.-]{1,64}):([A-Za-z0-9+/]{43}=)$/;
 
 /** A key of AES-256. Its id stands beside every payload that it encrypted. */
@@ -40,3 +41,14 @@ function keyOf(text: string): PayloadKey | undefined {
   const [, id, secret] = KEY.exec(text) ?? [];
   return id === undefined || secret === undefined ? undefined : { id, secret: Buffer.from(secret, 'base64') };
 }
+
+type PayloadVariables = z.infer<z.ZodObject<typeof payloadVariables>>;
+
+/** `keys` are none where none are configured; `encrypts`: whether new payloads are encrypted. */
+export type PayloadSettings = Readonly<{ keys: KeyRing | undefined; encrypts: boolean }>;
+
+/** @param byDefault whether payloads are encrypted where nothing is said of it */
+export const payloadSettings = (e: PayloadVariables, byDefault: boolean): PayloadSettings => ({
+  keys: e.TEMPORAL_PAYLOAD_KEYS,
+  encrypts: e.TEMPORAL_PAYLOAD_ENCRYPTION === undefined ? byDefault : e.TEMPORAL_PAYLOAD_ENCRYPTION === 'on',
+});

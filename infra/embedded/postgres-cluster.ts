@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { chown, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 
-import { inheritedEnvironment } from '../config.ts';
+import { inheritedEnvironment } from '../inherited-environment.ts';
 import { runCommand } from './child.ts';
 import { findLeftover, stopPostmaster } from './postgres-leftover.ts';
 import { type Account, makeShared, type Place } from './postgres-place.ts';

@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { inheritedEnvironment } from '../config.ts';
+import { inheritedEnvironment } from '../inherited-environment.ts';
 import { lastLines, spawnServer } from './child.ts';
 import { choosePort, freePort } from './ports.ts';
 import { initialise, ownerOf, passwordOf } from './postgres-cluster.ts';

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Connection } from '@temporalio/client';
 
-import { inheritedEnvironment } from '../config.ts';
+import { inheritedEnvironment } from '../inherited-environment.ts';
 import { commandLine, hasEnded, isAlive, lastLines, signalProcess, spawnServer } from './child.ts';
 import { choosePort, freePort, isFree, isListening } from './ports.ts';
 

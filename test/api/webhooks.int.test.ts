@@ -11,7 +11,7 @@ import { refusedWebhookLimit } from '../../api/limits.ts';
 import { Unavailable } from '../../api/outage.ts';
 import { problems } from '../../api/problem.ts';
 import { CheckoutError } from '../../domain/errors.ts';
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { startChild } from '../support/child.ts';
 import { freshDatabases, query, type TestDatabases } from '../support/databases.ts';
 import { serverFolder } from '../support/servers.ts';

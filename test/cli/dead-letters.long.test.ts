@@ -9,7 +9,7 @@ import { pino } from 'pino';
 import { openEmbeddedBus } from '../../events/bus/embedded.ts';
 import type { ListedLetter } from '../../events/bus/redrive.ts';
 import type { StoredEvent } from '../../events/stored-event.ts';
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { type Ended, runEntry } from '../support/commands.ts';
 import { freshDatabases, type TestDatabases } from '../support/databases.ts';
 import { eventually } from '../support/eventually.ts';

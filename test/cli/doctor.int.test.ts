@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 import type { Check } from '../../cli/doctor/check.ts';
 import { checkNode, checkPackages } from '../../cli/doctor/machine.ts';
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { freePort } from '../../infra/embedded/ports.ts';
 
 describe('npm run doctor', () => {

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { hasEnded } from '../../infra/embedded/child.ts';
 import { runEntry } from '../support/commands.ts';
 import { freshDatabases, type TestDatabases } from '../support/databases.ts';

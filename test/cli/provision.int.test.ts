@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 
-import { DATABASES, inheritedEnvironment } from '../../infra/config.ts';
+import { DATABASES } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { runCommand } from '../../infra/embedded/child.ts';
 import { type EmbeddedPostgresServer, startPostgres } from '../../infra/embedded/postgres.ts';
 import { DATABASE_NAMES } from '../../infra/embedded/provision.ts';

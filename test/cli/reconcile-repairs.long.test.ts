@@ -7,7 +7,8 @@ import { NativeConnection } from '@temporalio/worker';
 import { pino } from 'pino';
 
 import type { ReconcileResult } from '../../domain/reconcile.ts';
-import { inheritedEnvironment, readConfig } from '../../infra/config.ts';
+import { readConfig } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { openCheckoutWorker } from '../../workers/checkout-worker.ts';
 import { openInventoryWorker } from '../../workers/inventory-worker.ts';
 import { openOrderWorker } from '../../workers/order-worker.ts';

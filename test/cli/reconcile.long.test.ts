@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import { Client, Connection } from '@temporalio/client';
 
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { runEntry } from '../support/commands.ts';
 import { eventually } from '../support/eventually.ts';
 import { temporalServer } from '../support/servers.ts';

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client } from 'pg';
 
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { identify, type ProcessIdentity, stillRuns } from '../../infra/embedded/supervisor/process-identity.ts';
 import { type Endpoints, findEndpoints, NothingIsRunning, readEndpoints } from '../../infra/endpoints.ts';
 import { runEntry } from '../support/commands.ts';

@@ -11,7 +11,7 @@ import { NotTheCarrier } from '../../events/bus/carrier.ts';
 import { openEmbeddedBus } from '../../events/bus/embedded.ts';
 import { openKafkaBus } from '../../events/bus/kafka.ts';
 import { type Relay, startRelay } from '../../events/relay.ts';
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { type Databases, openPlatform } from '../../infra/databases.ts';
 import { assertEventsAudited } from '../support/audited-events.ts';
 import { runEntry } from '../support/commands.ts';

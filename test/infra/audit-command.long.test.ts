@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { Audited } from '../../infra/audit/audit.ts';
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { type AuditedShop, openAuditedShop } from '../support/audited-shop.ts';
 import { fillViews } from '../support/filled-views.ts';
 

@@ -11,7 +11,7 @@ import { switchToKafka } from '../../events/bus/switch.ts';
 import type { StoredEvent } from '../../events/stored-event.ts';
 import { audit, type Audited } from '../../infra/audit/audit.ts';
 import { CannotLook } from '../../infra/audit/snapshot.ts';
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { openBus } from '../../infra/databases.ts';
 import { type AuditedShop, brokenIn, MUG, openAuditedShop } from '../support/audited-shop.ts';
 import { type Ended, runEntry } from '../support/commands.ts';

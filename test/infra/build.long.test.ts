@@ -4,7 +4,8 @@ import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
-import { DATABASES, inheritedEnvironment } from '../../infra/config.ts';
+import { DATABASES } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { runCommand } from '../../infra/embedded/child.ts';
 import { builtFolder } from '../support/built.ts';
 import { query, scratchDatabase } from '../support/databases.ts';

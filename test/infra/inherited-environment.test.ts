@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 
 describe('the environment of a process that we start', () => {
   const given = {

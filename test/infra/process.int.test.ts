@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { eventually } from '../support/eventually.ts';
 
 const SLOW_DRAIN = ['--import', 'tsx', 'test/infra/processes/slow-drain.ts'];

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { startChild } from '../../infra/embedded/supervisor/child.ts';
 import { emptyDataDir, prepareDataDir } from '../../infra/embedded/supervisor/data-dir.ts';
 import { keptPart } from '../../infra/embedded/supervisor/kept-part.ts';

@@ -5,7 +5,7 @@ import { pino } from 'pino';
 
 import type { EventBus } from '../../events/bus/bus.ts';
 import { openEmbeddedBus } from '../../events/bus/embedded.ts';
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { type Child, startChild } from '../support/child.ts';
 import { freshDatabases, query, type TestDatabases } from '../support/databases.ts';
 import { eventually } from '../support/eventually.ts';

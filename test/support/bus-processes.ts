@@ -1,4 +1,4 @@
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import type { BusFixture, BusRun } from './bus.ts';
 import { type Child, startChild } from './child.ts';
 import { query } from './databases.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { runCommand } from '../../infra/embedded/child.ts';
 import { freePort } from '../../infra/embedded/ports.ts';
 import { startPostgres } from '../../infra/embedded/postgres.ts';

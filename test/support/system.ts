@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { Client as TemporalClient, Connection } from '@temporalio/client';
 import { Client as PgClient, type QueryResultRow } from 'pg';
 
-import { type DatabaseName, inheritedEnvironment, readConfig } from '../../infra/config.ts';
+import { type DatabaseName, readConfig } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { isAlive } from '../../infra/embedded/child.ts';
 import { freePort } from '../../infra/embedded/ports.ts';
 import { type EmbeddedTemporalServer, startTemporal } from '../../infra/embedded/temporal-server.ts';

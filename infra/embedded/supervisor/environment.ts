@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 
-import { type Config, ConfigError, type DatabaseName, DATABASES, inheritedEnvironment } from '../../config.ts';
+import { type Config, ConfigError, type DatabaseName, DATABASES } from '../../config.ts';
+import { inheritedEnvironment } from '../../inherited-environment.ts';
 import { NO_PROFILE } from '../../endpoints.ts';
 
 export type DatabaseUrls = Readonly<Partial<Record<DatabaseName, string>>>;
