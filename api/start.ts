@@ -12,6 +12,7 @@ import { type MetricsServer, serveMetrics } from '../infra/metrics.ts';
 import { webhookReaders } from '../infra/payment-gateway/providers.ts';
 import type { Running } from '../infra/process.ts';
 import { openTemporal } from '../infra/temporal.ts';
+import { temporalConverter } from '../infra/temporal-converter.ts';
 import { tokenVerifier } from '../infra/tokens.ts';
 import { createApp } from './app.ts';
 import { followProductChanges } from './product-changes.ts';
@@ -33,7 +34,7 @@ export async function startApi(config: Config, log: Logger): Promise<Running> {
   const views = openViews(viewsUrl, pool);
   const bus = openBus(databaseUrl(config, 'bus'), { poolSize: BUS_POOL_SIZE });
   const verify = await tokenVerifier(config);
-  const temporal = openTemporal();
+  const temporal = openTemporal(await temporalConverter(config));
   const links = { temporalUiUrl: config.temporalUiUrl, namespace: temporal.namespace };
   const webhooks = await webhookReaders(config);
   if (webhooks.size === 0) log.warn('GATEWAY_WEBHOOK_SECRETS is not set: no webhook of a payment provider is taken');

@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Client, Connection, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { type Client, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 
 import type { Config } from '../infra/config.ts';
-import { findEndpoints, NothingIsRunning, temporalEnvironment } from '../infra/endpoints.ts';
+import { openSystemTemporal } from '../infra/system-temporal.ts';
 import { QUEUES } from '../workflows/contract.ts';
 import { reasonOf } from './reason.ts';
 
@@ -33,19 +32,12 @@ const LOOK_EVERY_MS = 1_000;
 /**
  * Connects to the Temporal that the environment names, or else to that of the system that `npm start` runs.
  *
- * @throws NothingIsRunning; CannotRun when Temporal does not answer, or a run there fails
+ * @throws NothingIsRunning; ConfigError without the keys of payloads; CannotRun when Temporal does not answer, or a run there fails
  */
 export async function onTemporal<T>(config: Config, use: (client: Client) => Promise<T>): Promise<T> {
-  const overrideEnvVars = temporalEnvironment(config, findEndpoints(config.dataDir));
-  const { connectionOptions, namespace = 'default' } = loadClientConnectConfig(overrideEnvVars && { overrideEnvVars });
-  const { address } = connectionOptions;
-  // The SDK would ask 127.0.0.1:7233, whoever's server that is.
-  if (address === undefined || address === '') {
-    throw new NothingIsRunning(`Nothing is running on ${config.dataDir}: run \`npm start\`, or set TEMPORAL_ADDRESS.`);
-  }
-  const connection = Connection.lazy(connectionOptions);
+  const { client, connection, namespace, address } = await openSystemTemporal(config);
   try {
-    return await use(new Client({ connection, namespace }));
+    return await use(client);
   } catch (error) {
     if (error instanceof CannotRun) throw error;
     if (error instanceof WorkflowFailedError) {

@@ -52,3 +52,9 @@ export const payloadSettings = (e: PayloadVariables, byDefault: boolean): Payloa
   keys: e.TEMPORAL_PAYLOAD_KEYS,
   encrypts: e.TEMPORAL_PAYLOAD_ENCRYPTION === undefined ? byDefault : e.TEMPORAL_PAYLOAD_ENCRYPTION === 'on',
 });
+
+/** The same settings for a process that we start. */
+export const payloadEnvironment = ({ keys, encrypts }: PayloadSettings) => ({
+  TEMPORAL_PAYLOAD_KEYS: (keys ?? []).map(({ id, secret }) => `${id}:${secret.toString('base64')}`).join(','),
+  TEMPORAL_PAYLOAD_ENCRYPTION: encrypts ? 'on' : 'off',
+});

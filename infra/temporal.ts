@@ -1,5 +1,5 @@
 import { Client, Connection, isGrpcServiceError, type OperatorService } from '@temporalio/client';
-import type { SearchAttributeType } from '@temporalio/common';
+import type { DataConverter, SearchAttributeType } from '@temporalio/common';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import proto from '@temporalio/proto';
 
@@ -17,11 +17,15 @@ export function temporalSettings() {
   return { connectionOptions, namespace: namespace ?? DEFAULT_NAMESPACE };
 }
 
-/** Connects lazily: an API that starts while Temporal is down serves what it can, and says so in `/readyz`. */
-export function openTemporal(): TemporalClient {
+/**
+ * Connects lazily: an API that starts while Temporal is down serves what it can, and says so in `/readyz`.
+ *
+ * @param dataConverter of `temporalConverter`
+ */
+export function openTemporal(dataConverter: DataConverter): TemporalClient {
   const { connectionOptions, namespace } = temporalSettings();
   const connection = Connection.lazy(connectionOptions);
-  return { client: new Client({ connection, namespace }), connection, namespace };
+  return { client: new Client({ connection, namespace, dataConverter }), connection, namespace };
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { DataConverter } from '@temporalio/common';
 import { NativeConnection, Runtime } from '@temporalio/worker';
 import { Command, Option } from 'commander';
 import pRetry from 'p-retry';
@@ -7,6 +8,7 @@ import type { Logger } from '../infra/log.ts';
 import { openPaymentGateway } from '../infra/payment-gateway/providers.ts';
 import { type Running, runProcess } from '../infra/process.ts';
 import { openTemporal, temporalSettings } from '../infra/temporal.ts';
+import { temporalConverter } from '../infra/temporal-converter.ts';
 import { SEARCH_ATTRIBUTES } from '../workflows/contract.ts';
 import { openCheckoutWorker } from './checkout-worker.ts';
 import { dailySalesSchedule } from './daily-sales-schedule.ts';
@@ -69,9 +71,12 @@ async function openWorkers(config: Config, log: Logger, names: readonly WorkerNa
   Runtime.install(runtimeOptions(log));
   const { connectionOptions, namespace } = temporalSettings();
   const connection = await pRetry(() => NativeConnection.connect(connectionOptions), { retries: CONNECT_RETRIES });
-  const prepared = names.includes('checkout-worker') ? await prepareTemporal(config, log) : undefined;
+  const dataConverter = await temporalConverter(config);
+  const prepared = names.includes('checkout-worker') ? await prepareTemporal(config, dataConverter, log) : undefined;
 
-  const opened = await Promise.all(names.map((name) => WORKERS[name]({ config, connection, namespace, log })));
+  const opened = await Promise.all(
+    names.map((name) => WORKERS[name]({ config, connection, namespace, dataConverter, log })),
+  );
   const finished = Promise.all(opened.map(({ worker }) => worker.run()));
   finished.catch((error: unknown) => {
     log.fatal({ err: error }, 'a worker failed');
@@ -89,8 +94,8 @@ async function openWorkers(config: Config, log: Logger, names: readonly WorkerNa
 }
 
 /** Search attributes and Schedules, from now on. */
-async function prepareTemporal(config: Config, log: Logger): Promise<Running> {
-  const temporal = openTemporal();
+async function prepareTemporal(config: Config, dataConverter: DataConverter, log: Logger): Promise<Running> {
+  const temporal = openTemporal(dataConverter);
   const attributes = Object.values(SEARCH_ATTRIBUTES);
   const schedules = [reconcileSchedule(config), dailySalesSchedule(config), maintenanceSchedule(config)];
   const keeper = await keepTemporalPrepared(temporal, { attributes, schedules, log });

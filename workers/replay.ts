@@ -1,13 +1,13 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
-import { Client, Connection } from '@temporalio/client';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { DefaultLogger, makeTelemetryFilterString, Runtime, Worker } from '@temporalio/worker';
 import { Command } from 'commander';
 
-import { readConfig } from '../infra/config.ts';
-import { findEndpoints, temporalEnvironment } from '../infra/endpoints.ts';
+import { ConfigError, readConfig } from '../infra/config.ts';
+import { NothingIsRunning } from '../infra/endpoints.ts';
+import { openSystemTemporal } from '../infra/system-temporal.ts';
+import { temporalConverter } from '../infra/temporal-converter.ts';
 import { type History, historyFromJson } from '../infra/temporal-history.ts';
 import { workflowCode } from './temporal-worker.ts';
 
@@ -41,12 +41,17 @@ Runtime.install({
   telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
 });
 
+const config = readConfig();
 const failures = await replayAll(await chosen(command.args));
 process.exitCode = failures > 0 ? 1 : 0;
 
 async function replayAll(histories: readonly Named[]): Promise<number> {
   let failed = 0;
-  for await (const { workflowId, error } of Worker.runReplayHistories(workflowCode(), histories)) {
+  const dataConverter = await temporalConverter(config);
+  for await (const { workflowId, error } of Worker.runReplayHistories(
+    { ...workflowCode(), dataConverter },
+    histories,
+  )) {
     if (error !== undefined) failed += 1;
     const count = histories.find((named) => named.workflowId === workflowId)?.history.events?.length ?? 0;
     const how = error === undefined ? `ok (${count} events)` : `DOES NOT FIT: ${causeOf(error.message)}`;
@@ -79,17 +84,8 @@ function fromFile(path: string): Named {
 
 /** From the system that `npm start` runs, or the one that the environment names. */
 async function fromServer(workflowIds: readonly string[]): Promise<Named[]> {
-  const config = readConfig();
-  const overrideEnvVars = temporalEnvironment(config, findEndpoints(config.dataDir));
-  const { connectionOptions, namespace } = loadClientConnectConfig(overrideEnvVars && { overrideEnvVars });
-  const { address } = connectionOptions;
-  if (address === undefined) {
-    // the SDK would ask 127.0.0.1:7233, whoever's server that is
-    const line = `Nothing is running on ${config.dataDir}: run \`npm start\`, or set TEMPORAL_ADDRESS.`;
-    return command.error(line, { exitCode: 2 });
-  }
-  const connection = Connection.lazy(connectionOptions);
-  const { workflow } = new Client({ connection, namespace: namespace ?? 'default' });
+  const { client, connection, address } = await systemTemporal();
+  const { workflow } = client;
   try {
     const histories: Named[] = [];
     for (const workflowId of workflowIds) {
@@ -101,6 +97,15 @@ async function fromServer(workflowIds: readonly string[]): Promise<Named[]> {
     return command.error(`no history from Temporal at ${address}: ${reason}`, { exitCode: 2 });
   } finally {
     await connection.close();
+  }
+}
+
+async function systemTemporal() {
+  try {
+    return await openSystemTemporal(config);
+  } catch (error) {
+    if (!(error instanceof NothingIsRunning) && !(error instanceof ConfigError)) throw error;
+    return command.error(error.message, { exitCode: 2 });
   }
 }
 

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import { Client } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
 import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 
 import type { Config } from '../infra/config.ts';
@@ -12,12 +13,18 @@ export type WorkerContext = Readonly<{
   config: Config;
   connection: NativeConnection;
   namespace: string;
+  /** How payloads are kept. */
+  dataConverter: DataConverter;
   log: Logger;
 }>;
 
 /** Starts and asks about workflows, through the connection that the workers have anyway. */
-export const clientOf = ({ connection, namespace }: Pick<WorkerContext, 'connection' | 'namespace'>): Client =>
-  new Client({ connection, namespace });
+export const clientOf = ({
+  connection,
+  namespace,
+  dataConverter,
+}: Pick<WorkerContext, 'connection' | 'namespace' | 'dataConverter'>): Client =>
+  new Client({ connection, namespace, dataConverter });
 
 /** A worker and what it must close when its last task has ended. */
 export type OpenWorker = Readonly<{ worker: Worker; close: () => Promise<void> }>;
@@ -27,12 +34,13 @@ const ACTIVITIES_PER_CONNECTION = 2;
 
 /** A worker for one task queue. Its grace is longer than the longest activity, so that a charge in flight can finish. */
 export function createWorker(
-  { config, connection, namespace }: WorkerContext,
+  { config, connection, namespace, dataConverter }: WorkerContext,
   options: Pick<WorkerOptions, 'taskQueue' | 'activities' | 'workflowBundle' | 'workflowsPath'>,
 ): Promise<Worker> {
   return Worker.create({
     connection,
     namespace,
+    dataConverter,
     shutdownGraceTime: config.shutdownGraceMs,
     maxConcurrentActivityTaskExecutions: config.databasePoolSize * ACTIVITIES_PER_CONNECTION,
     ...options,

@@ -1,16 +1,14 @@
-import { Client, Connection } from '@temporalio/client';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
-
 import { audit, type Audited } from '../../infra/audit/audit.ts';
 import type { EventTopics } from '../../infra/audit/events-on-kafka.ts';
 import { INVARIANT_IDS, type InvariantId } from '../../infra/audit/finding.ts';
 import { CannotLook } from '../../infra/audit/snapshot.ts';
 import { temporalWorkflows } from '../../infra/audit/workflows.ts';
 import { type Config, ConfigError } from '../../infra/config.ts';
-import { findEndpoints, temporalEnvironment, withEndpoints } from '../../infra/endpoints.ts';
+import { findEndpoints, NothingIsRunning, withEndpoints } from '../../infra/endpoints.ts';
 import type { KafkaSettings } from '../../infra/kafka-settings.ts';
 import type { GatewayLedger } from '../../infra/payment-gateway/ledger.ts';
 import { openGatewayLedger } from '../../infra/payment-gateway/providers.ts';
+import { openSystemTemporal } from '../../infra/system-temporal.ts';
 
 export type SystemAuditOptions = Readonly<{
   only?: readonly InvariantId[];
@@ -25,8 +23,7 @@ export type SystemAuditOptions = Readonly<{
  * @throws CannotLook when a database, the gateway or Temporal cannot be reached, or nobody says where Temporal is
  */
 export async function auditSystem(given: Config, options: SystemAuditOptions = {}): Promise<Audited> {
-  const running = findEndpoints(given.dataDir);
-  const config = withEndpoints(given, running);
+  const config = withEndpoints(given, findEndpoints(given.dataDir));
   const { databaseUrls: urls, shopTimeZone: timeZone } = config;
   const { temporal = true, ...rest } = options;
   const { only = INVARIANT_IDS } = rest;
@@ -34,23 +31,21 @@ export async function auditSystem(given: Config, options: SystemAuditOptions = {
   const topics = config.kafka && (await topicsOf(config.kafka));
   if (!temporal) return audit({ urls, ledger, topics, timeZone, workflows: undefined }, rest);
 
-  const variables = temporalEnvironment(given, running);
-  const { connectionOptions, namespace = 'default' } = loadClientConnectConfig(
-    variables === undefined ? {} : { overrideEnvVars: variables },
-  );
-  const { address } = connectionOptions;
-  // The SDK would ask 127.0.0.1:7233, whoever's server that is, and every order would look abandoned.
-  if (address === undefined) {
-    throw new CannotLook(
-      `Nothing is running on ${given.dataDir}: run \`npm start\`, or set TEMPORAL_ADDRESS (or use --no-temporal).`,
-    );
-  }
-  const connection = Connection.lazy(connectionOptions);
+  const { connection, client, address } = await systemTemporal(given);
   try {
-    const workflows = temporalWorkflows(new Client({ connection, namespace }), address);
-    return await audit({ urls, ledger, topics, timeZone, workflows }, rest);
+    return await audit({ urls, ledger, topics, timeZone, workflows: temporalWorkflows(client, address) }, rest);
   } finally {
     await connection.close();
+  }
+}
+
+/** Without it every order would look abandoned. */
+async function systemTemporal(config: Config) {
+  try {
+    return await openSystemTemporal(config);
+  } catch (error) {
+    if (!(error instanceof NothingIsRunning)) throw error;
+    throw new CannotLook(`${error.message} Or leave Temporal out: --no-temporal.`, { cause: error });
   }
 }
 

@@ -104,7 +104,10 @@ describe('the commands of package.json', function () {
     const named = { PLATFORM_DATABASE_URL: url, ORDER_DATABASE_URL: url, PAYMENT_DATABASE_URL: url };
     const audit = await runEntry('cli/audit.ts', [], bare({ ...named, GATEWAY_URL: `http://${NOWHERE}` }), LIMIT_MS);
     assert.deepEqual([audit.code, audit.stdout], [2, '']);
-    assert.match(audit.stderr, /^audit: Nothing is running on .*: run `npm start`, or set TEMPORAL_ADDRESS .*\n$/);
+    assert.match(
+      audit.stderr,
+      /^audit: Nothing is running on .*: run `npm start`, or set TEMPORAL_ADDRESS\. .*--no-temporal\.\n$/,
+    );
     const replay = await runEntry('workers/replay.ts', ['checkout-nobody'], bare(), LIMIT_MS);
     assert.deepEqual([replay.code, replay.stdout], [2, '']);
     assert.match(replay.stderr, /^Nothing is running on .*: run `npm start`, or set TEMPORAL_ADDRESS\.\n$/);

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { inheritedEnvironment } from '../../infra/config.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { openViews } from '../../infra/databases.ts';
 import { viewNamed } from '../../projections/all.ts';
 import { applyToView } from '../../projections/apply.ts';

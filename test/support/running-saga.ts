@@ -43,7 +43,7 @@ export async function runningSaga(): Promise<RunningSaga> {
     GATEWAY_URL: gateway.url,
   });
   const log = pino({ level: 'error' }, process.stderr);
-  const context = { config, connection: nativeConnection, namespace, log };
+  const context = { config, connection: nativeConnection, namespace, dataConverter: {}, log };
   const workers = await Promise.all(
     [openCheckoutWorker, openInventoryWorker, openOrderWorker, openPaymentWorker].map((open) => open(context)),
   );

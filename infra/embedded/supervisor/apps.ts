@@ -1,4 +1,5 @@
 import type { Config } from '../../config.ts';
+import { payloadEnvironment } from '../../payload-keys.ts';
 import { choosePort } from '../ports.ts';
 import { webhookSecret } from '../webhook-secret.ts';
 import { startChild } from './child.ts';
@@ -52,6 +53,7 @@ export async function startWorkers(system: System): Promise<void> {
   const env = partEnvironment(config, found, ['platform', 'order', 'payment', 'views', 'bus'], {
     GATEWAY_URL: found.gatewayUrl ?? '',
     STRIPE_SECRET_KEY: config.stripe.secretKey ?? '',
+    ...payloadEnvironment(config.payloads),
     ...NO_KAFKA,
   });
   await keepChild(system, 'workers', 'workers/main', env);
@@ -90,6 +92,7 @@ export async function startApi(system: System): Promise<string> {
     METRICS_PORT: '', // that of the relays and the projection
     REDIS_URL: config.redisUrl ?? '',
     GATEWAY_WEBHOOK_SECRETS: await webhookSecrets(config),
+    ...payloadEnvironment(config.payloads),
     ...NO_KAFKA,
   });
   const { url } = await keepChild(system, 'api', 'api/server', env);

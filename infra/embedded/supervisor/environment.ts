@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 
 import { type Config, ConfigError, type DatabaseName, DATABASES } from '../../config.ts';
-import { inheritedEnvironment } from '../../inherited-environment.ts';
 import { NO_PROFILE } from '../../endpoints.ts';
+import { inheritedEnvironment } from '../../inherited-environment.ts';
 
 export type DatabaseUrls = Readonly<Partial<Record<DatabaseName, string>>>;
 
