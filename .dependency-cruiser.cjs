@@ -9,8 +9,16 @@ const rows = [
   ['api', 'domain|events|infra|projections|workflows|activities|api|prisma', 'The API starts workflows and reads'],
   ['workers', 'domain|events|infra|projections|activities|workflows|workers', 'Entries compose'],
   ['gateway', 'domain|infra|gateway|prisma', 'The gateway is somebody else: we meet it over HTTP'],
-  ['bench', 'domain|events|infra|projections|bench|prisma|test', 'Measures what it needs, on the servers of the tests'],
-  ['cli', 'domain|infra|events|projections|workflows|cli|prisma', 'Commands drive the running system from outside'],
+  [
+    'bench',
+    'domain|events|infra|projections|bench|prisma|test|api/contract',
+    'Measures what it needs, on the servers of the tests',
+  ],
+  [
+    'cli',
+    'domain|infra|events|projections|workflows|cli|prisma|api/contract',
+    'Commands drive the running system from outside',
+  ],
 ];
 const ours = `^(${rows.map(([from]) => from).join('|')}|prisma|test)/`;
 const apiMayCall =
@@ -40,6 +48,13 @@ module.exports = {
     ),
     rule('api/', { path: '^activities/', pathNot: apiMayCall }, 'Temporal calls the rest', 'api-calls-named-files'),
     rule('api/', values('^workflows/', '^workflows/contract'), 'A body is not an API', 'api-uses-the-contract'),
+    rule(
+      'api/contract/',
+      { path: ours, pathNot: '^(domain|api/contract)/' },
+      'Both sides of HTTP know it',
+      'contract-imports',
+    ),
+    rule('api/contract/', packages('node_modules/zod'), 'A page in a browser may use it', 'contract-packages'),
     rule('cli/', values('^workflows/', '^workflows/contract'), 'A body is not an API', 'cli-uses-the-contract'),
   ],
   options: {

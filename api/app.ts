@@ -19,6 +19,7 @@ import { productAdminRoutes } from './product-admin.ts';
 import { refundRoutes } from './refunds.ts';
 import { requestLog } from './request-log.ts';
 import { resolveRoutes } from './resolve.ts';
+import { mount } from './routes.ts';
 import { salesRoutes } from './sales.ts';
 import { userProfileRoutes } from './user-profile.ts';
 import { userRoutes } from './users.ts';
@@ -52,7 +53,7 @@ export function createApp(deps: ApiDeps): Express {
   app.use(identify(verify), requestLimit(config.rateLimitPerMinute), refuseBadTokens);
   app.use(checkoutRoutes(deps), orderListRoutes(deps), orderRoutes(deps), refundRoutes(deps));
   app.use(productAdminRoutes(deps), catalogueRoutes(deps), inventoryRoutes(deps));
-  app.use(userProfileRoutes(deps), userRoutes(deps), salesRoutes(deps));
+  app.use(userProfileRoutes(deps), userRoutes(deps), mount([...salesRoutes(deps)]));
   app.use(attentionRoutes(deps), resolveRoutes(deps), deadLetterRoutes(deps), viewRoutes(deps));
   app.use(notFound, problems(log));
   return app;

@@ -1,7 +1,8 @@
 import type { Request, RequestHandler, Response } from 'express';
 
 import { CheckoutError } from '../domain/errors.ts';
-import { type Caller, InvalidToken, type Role, type VerifyToken } from '../infra/tokens.ts';
+import type { Role } from '../domain/roles.ts';
+import { type Caller, InvalidToken, type VerifyToken } from '../infra/tokens.ts';
 
 /** One message for every reason: what was wrong with a token helps only who forged it. */
 const unauthenticated = (): CheckoutError =>

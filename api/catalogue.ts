@@ -2,13 +2,14 @@ import { Router } from 'express';
 import { z } from 'zod';
 
 import { CheckoutError } from '../domain/errors.ts';
+import { databaseId, plainText } from './contract/fields.ts';
 import { LONGEST_CURSOR, productAfter } from './cursors.ts';
 import type { ApiDeps } from './deps.ts';
 import { sendTagged } from './etag.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
 import { notAllowed } from './problem.ts';
 import { loadPage, loadProduct, withLag } from './products.ts';
-import { databaseId, parsed, plainText } from './requests.ts';
+import { parsed } from './requests.ts';
 
 const LARGEST_PAGE = 100;
 

@@ -11,6 +11,7 @@ import { orderIdFor } from '../events/ids.ts';
 import { answerOf } from './answers.ts';
 import { callerOf, only } from './auth.ts';
 import { jsonBody } from './body.ts';
+import { databaseId, locationCode } from './contract/fields.ts';
 import type { ApiDeps } from './deps.ts';
 import { waitForEnd } from './follow.ts';
 import { findOrder } from './order-for.ts';
@@ -18,15 +19,7 @@ import { isOutage } from './outage.ts';
 import { presentOrder, presentPlaced, sendPending } from './present.ts';
 import { notAllowed, sendRefusal } from './problem.ts';
 import { tellReadAfter } from './read-after.ts';
-import {
-  databaseId,
-  idempotencyKeyOf,
-  locationCode,
-  parsed,
-  preferenceApplied,
-  preferenceOf,
-  requestHashOf,
-} from './requests.ts';
+import { idempotencyKeyOf, parsed, preferenceApplied, preferenceOf, requestHashOf } from './requests.ts';
 
 const ROUTE = '/v1/checkouts';
 const MOST_LINES = 200;

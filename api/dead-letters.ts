@@ -6,10 +6,11 @@ import { type Discarded, discardLetter, LONGEST_DISCARD_REASON } from '../events
 import { listLetters, redriveLetter, type Redriven } from '../events/bus/redrive.ts';
 import { callerOf, only } from './auth.ts';
 import { jsonBody } from './body.ts';
+import { databaseId, plainText } from './contract/fields.ts';
 import type { ApiDeps } from './deps.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
 import { notAllowed } from './problem.ts';
-import { databaseId, parsed, plainText } from './requests.ts';
+import { parsed } from './requests.ts';
 
 const ROUTE = '/v1/admin/dead-letters';
 const LARGEST_PAGE = 100;

@@ -4,10 +4,11 @@ import { z } from 'zod';
 import { adjustStock } from '../activities/inventory/administration.ts';
 import { callerOf, only } from './auth.ts';
 import { jsonBody } from './body.ts';
+import { databaseId, locationCode } from './contract/fields.ts';
 import type { ApiDeps } from './deps.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
 import { notAllowed } from './problem.ts';
-import { databaseId, idempotencyKeyOf, locationCode, parsed, requestHashOf } from './requests.ts';
+import { idempotencyKeyOf, parsed, requestHashOf } from './requests.ts';
 
 const ROUTE = '/v1/inventory/adjustments';
 const MOST_UNITS = 1_000_000;

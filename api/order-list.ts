@@ -8,13 +8,14 @@ import { safeNumber } from '../infra/rows.ts';
 import { inOrders } from '../projections/read-applied.ts';
 import { type ListedOrder, readOrders } from '../projections/read-orders.ts';
 import { callerOf, only, ownerFilter } from './auth.ts';
+import { databaseId } from './contract/fields.ts';
 import { LONGEST_CURSOR, orderAfter, orderCursor } from './cursors.ts';
 import type { ApiDeps } from './deps.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
 import { type LinkOptions, linksOf } from './present.ts';
 import { notAllowed } from './problem.ts';
 import { afterWrite } from './read-after.ts';
-import { databaseId, parsed } from './requests.ts';
+import { parsed } from './requests.ts';
 import { viewLagMs } from './view-lag.ts';
 
 const LARGEST_PAGE = 100;

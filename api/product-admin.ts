@@ -8,10 +8,11 @@ import type { Money } from '../domain/money.ts';
 import { requestIdFor } from '../events/ids.ts';
 import { callerOf, only } from './auth.ts';
 import { jsonBody } from './body.ts';
+import { databaseId } from './contract/fields.ts';
 import type { ApiDeps } from './deps.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
 import { newProductBody, productChangeBody } from './product-bodies.ts';
-import { databaseId, expectedVersionsOf, idempotencyKeyOf, parsed, requestHashOf } from './requests.ts';
+import { expectedVersionsOf, idempotencyKeyOf, parsed, requestHashOf } from './requests.ts';
 
 const ROUTE = '/v1/products';
 

@@ -8,11 +8,12 @@ import type { RefundInput, RefundRequest } from '../domain/refund.ts';
 import { refundIdFor } from '../events/ids.ts';
 import { callerOf, only } from './auth.ts';
 import { jsonBody } from './body.ts';
+import { plainText } from './contract/fields.ts';
 import type { ApiDeps } from './deps.ts';
 import { findOrder, noSuchOrder, orderIdOf } from './order-for.ts';
 import { notAllowed, sendRefusal } from './problem.ts';
 import { refundAnswer, refundHasStarted } from './refund-answers.ts';
-import { idempotencyKeyOf, parsed, plainText, requestHashOf } from './requests.ts';
+import { idempotencyKeyOf, parsed, requestHashOf } from './requests.ts';
 
 const ROUTE = '/v1/orders/:orderId/refunds';
 const MOST_LINES = 200;

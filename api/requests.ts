@@ -1,29 +1,14 @@
 import { createHash } from 'node:crypto';
 
 import type { Request } from 'express';
-import { z } from 'zod';
+import type { z } from 'zod';
 
 import { CheckoutError } from '../domain/errors.ts';
-import { isDatabaseId } from '../domain/ids.ts';
 
 /** Longest `Prefer: wait`, seconds. A longer wish is shortened to it. */
 export const LONGEST_WAIT_S = 30;
 const LONGEST_KEY = 255;
 const MOST_FIELD_ERRORS = 20;
-
-/** An id of the databases: a digit string within `bigint`, never a number, which would lose digits. */
-export const databaseId = z.string().refine(isDatabaseId, 'must be an id: digits in a string');
-
-export const locationCode = z.string().regex(/^[A-Z0-9][A-Z0-9_-]{0,49}$/, 'must be a location code such as MAIN');
-
-/** Text that a person wrote, without control characters, which PostgreSQL or a terminal may choke on. */
-export const plainText = (longest: number) =>
-  z
-    .string()
-    .trim()
-    .min(1)
-    .max(longest)
-    .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'must be text without control characters');
 
 /**
  * The body, query or path as the schema describes it, defaults filled in.

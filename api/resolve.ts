@@ -3,10 +3,11 @@ import { z } from 'zod';
 
 import { callerOf, only } from './auth.ts';
 import { jsonBody } from './body.ts';
+import { plainText } from './contract/fields.ts';
 import type { ApiDeps } from './deps.ts';
 import { orderIdOf } from './order-for.ts';
 import { notAllowed } from './problem.ts';
-import { parsed, plainText } from './requests.ts';
+import { parsed } from './requests.ts';
 import { mustBelongTo, resolveFirst, resolveOrder } from './resolutions.ts';
 
 const ROUTE = '/v1/admin/orders/:orderId/resolve';

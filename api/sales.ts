@@ -1,17 +1,13 @@
-import { Router } from 'express';
-import { z } from 'zod';
-
-import { FIRST_DAY } from '../domain/daily-sales.ts';
 import type { Money } from '../domain/money.ts';
 import { safeNumber } from '../infra/rows.ts';
 import { inSales } from '../projections/read-applied.ts';
 import { readDailySales, type SalesDay } from '../projections/read-sales.ts';
-import { only } from './auth.ts';
+import { listDailySales, salesQuery } from './contract/sales.ts';
 import type { ApiDeps } from './deps.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
-import { notAllowed } from './problem.ts';
 import { afterWrite } from './read-after.ts';
 import { parsed } from './requests.ts';
+import { type Route, route } from './routes.ts';
 import { viewLagMs } from './view-lag.ts';
 
 const DAY_MS = 86_400_000;
@@ -19,23 +15,12 @@ const DAY_MS = 86_400_000;
 const MOST_DAYS = 366;
 const USUAL_DAYS = 30;
 
-const day = z.iso
-  .date('must be a day such as 2026-11-22')
-  .refine((day) => day >= FIRST_DAY, `must not be before ${FIRST_DAY}`);
 const daysFrom = (from: string, to: string): number => (Date.parse(to) - Date.parse(from)) / DAY_MS + 1;
 
 /** @param today of the shop, as `2026-11-22` */
-const salesQuery = (today: string) =>
-  z
-    .strictObject({
-      from: day.optional(),
-      to: day.default(today),
-      currency: z
-        .string()
-        .regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code')
-        .optional(),
-    })
-    .transform(({ from, to, currency }) => ({ from: from ?? daysBefore(to, USUAL_DAYS - 1), to, currency }))
+const salesRange = (today: string) =>
+  salesQuery
+    .transform(({ from, to = today, currency }) => ({ from: from ?? daysBefore(to, USUAL_DAYS - 1), to, currency }))
     .refine(({ from, to }) => daysFrom(from, to) >= 1, { path: ['from'], message: 'must not be after `to`' })
     .refine(({ from, to }) => daysFrom(from, to) <= MOST_DAYS, {
       path: ['from'],
@@ -43,22 +28,21 @@ const salesQuery = (today: string) =>
     });
 
 /** What was sold and given back, by day of the shop's time zone and currency, for administrators, from the view. */
-export function salesRoutes({ databases: { views }, config: { shopTimeZone } }: ApiDeps): Router {
+export function salesRoutes({ databases: { views }, config: { shopTimeZone } }: ApiDeps): readonly Route[] {
   // The calendar of Sweden writes its days as ISO 8601 does.
   const days = new Intl.DateTimeFormat('sv-SE', { timeZone: shopTimeZone, dateStyle: 'short' });
-  return Router()
-    .get(
-      '/v1/sales/daily',
-      only('admin'),
+  return [
+    route(
+      listDailySales,
       afterWrite((write) => inSales(views, write)),
       async (req, res) => {
-        const filter = parsed(salesQuery(days.format(new Date())), req.query);
+        const filter = parsed(salesRange(days.format(new Date())), req.query);
         const lag = await within(READ_LIMIT_MS, viewLagMs(views, 'sales'));
         const rows = await within(READ_LIMIT_MS, readDailySales(views, filter));
         res.set('Cache-Control', 'private, no-cache').json({ days: rows.map(present), viewLagMs: lag });
       },
-    )
-    .all('/v1/sales/daily', notAllowed('GET, HEAD'));
+    ),
+  ];
 }
 
 const daysBefore = (to: string, days: number): string =>

@@ -8,10 +8,11 @@ import { CheckoutError } from '../domain/errors.ts';
 import { requestIdFor } from '../events/ids.ts';
 import { callerOf, only } from './auth.ts';
 import { jsonBody } from './body.ts';
+import { databaseId, plainText } from './contract/fields.ts';
 import type { ApiDeps } from './deps.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
 import { notAllowed } from './problem.ts';
-import { databaseId, expectedVersionsOf, idempotencyKeyOf, parsed, plainText, requestHashOf } from './requests.ts';
+import { expectedVersionsOf, idempotencyKeyOf, parsed, requestHashOf } from './requests.ts';
 
 const ROUTE = '/v1/users';
 const LONGEST_EMAIL = 255;

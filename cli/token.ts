@@ -1,8 +1,9 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 
 import { isDatabaseId } from '../domain/ids.ts';
+import { type Role, ROLES } from '../domain/roles.ts';
 import { ConfigError, readConfig } from '../infra/config.ts';
-import { type Role, ROLES, signToken } from '../infra/tokens.ts';
+import { signToken } from '../infra/tokens.ts';
 
 const program = new Command('token')
   .description('Prints a bearer token signed with the local development key.')

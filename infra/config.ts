@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 
 import type { PaymentMethod } from '../domain/payment.ts';
+import { type ApiSettings, apiSettings, apiVariables, listOf } from './api-settings.ts';
 import { credentialsAreWhole, type KafkaSettings, kafkaSettings, kafkaVariables } from './kafka-settings.ts';
 import { type PayloadSettings, payloadSettings, payloadVariables } from './payload-keys.ts';
 import { type RetentionSettings, retentionSettings, retentionVariables } from './retention-settings.ts';
@@ -66,12 +67,6 @@ const environment = z.object({
   STRIPE_API_URL: z.url({ protocol: /^https?$/ }).optional(),
   /** Where a shopper's browser goes after confirming a card at the bank. Cards that ask for that are declined without. */
   STRIPE_RETURN_URL: z.url({ protocol: /^https?$/ }).optional(),
-  JWT_ISSUER: z.string().min(1).default('commerce-saga'),
-  JWT_AUDIENCE: z.string().min(1).default('commerce-saga-api'),
-  JWKS_URL: z.url().optional(),
-  CORS_ORIGINS: z.string().default(''),
-  TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
-  RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).default(6_000),
   /** For commands that drive a system they did not start: its address, and bearer tokens of customers. */
   API_URL: z.url({ protocol: /^https?$/ }).optional(),
   API_TOKENS: z.string().default(''),
@@ -90,6 +85,7 @@ const environment = z.object({
   SHUTDOWN_GRACE_MS: milliseconds.default(40_000),
   /** Metrics are read there; of a process that serves no API, its health as well. */
   METRICS_PORT: port.optional(),
+  ...apiVariables,
   ...retentionVariables,
   ...kafkaVariables,
   ...payloadVariables,
@@ -141,12 +137,6 @@ export type Config = Readonly<{
   /** How long stock waits for a payment that the shopper must finish, per method. */
   holdMs: Readonly<Record<PaymentMethod, number>>;
   reconcileIntervalMs: number;
-  jwt: Readonly<{ issuer: string; audience: string; jwksUrl: string | undefined }>;
-  corsOrigins: readonly string[];
-  /** Proxies in front of the API whose `X-Forwarded-For` is believed. */
-  trustProxy: number;
-  /** Requests that one caller, or one address without a token, may send within a minute. */
-  rateLimitPerMinute: number;
   apiUrl: string | undefined;
   apiTokens: readonly string[];
   startDeadlineMs: number;
@@ -161,7 +151,8 @@ export type Config = Readonly<{
   kafka: KafkaSettings | undefined;
   /** How payloads are kept in Temporal. */
   payloads: PayloadSettings;
-}>;
+}> &
+  ApiSettings;
 
 /** Thrown for an environment that cannot be used. Its message lists every bad variable with the reason. */
 export class ConfigError extends Error {}
@@ -228,10 +219,6 @@ export function readConfig(env: NodeJS.ProcessEnv = loadedEnvironment()): Config
     stripe: { secretKey: e.STRIPE_SECRET_KEY, apiUrl: e.STRIPE_API_URL, returnUrl: e.STRIPE_RETURN_URL },
     holdMs: { card: e.HOLD_CARD_MS, bank_transfer: e.HOLD_BANK_TRANSFER_MS },
     reconcileIntervalMs: e.RECONCILE_INTERVAL_MS,
-    jwt: { issuer: e.JWT_ISSUER, audience: e.JWT_AUDIENCE, jwksUrl: e.JWKS_URL },
-    corsOrigins: listOf(e.CORS_ORIGINS),
-    trustProxy: e.TRUST_PROXY,
-    rateLimitPerMinute: e.RATE_LIMIT_PER_MINUTE,
     apiUrl: e.API_URL,
     apiTokens: listOf(e.API_TOKENS),
     startDeadlineMs: e.START_DEADLINE_MS,
@@ -239,6 +226,7 @@ export function readConfig(env: NodeJS.ProcessEnv = loadedEnvironment()): Config
     shopTimeZone: e.SHOP_TIME_ZONE,
     redisUrl: e.REDIS_URL,
     shutdownGraceMs: e.SHUTDOWN_GRACE_MS,
+    ...apiSettings(e),
     retention: retentionSettings(e),
     kafka: kafkaSettings(e),
     payloads: payloadSettings(e, e.NODE_ENV === 'production'),
@@ -258,13 +246,6 @@ export function databaseUrl(config: Config, name: DatabaseName): string {
     `${variable} is not set. Set it, for example ${variable}=postgresql://commerce_${name}:secret@db.example:5432/db_${name}, or run \`npm start\`, which brings its own PostgreSQL.`,
   );
 }
-
-/** Parts between commas, without the blanks around them. */
-const listOf = (text: string): string[] =>
-  text
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== '');
 
 /** The user's cache folder, for downloads that every clone can share. */
 export const cacheFolder = (): string =>

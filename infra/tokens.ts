@@ -11,13 +11,12 @@ import {
 } from 'jose';
 
 import { isDatabaseId } from '../domain/ids.ts';
+import { type Role, ROLES } from '../domain/roles.ts';
 import { type Config, ConfigError } from './config.ts';
 import { developmentKey } from './development-key.ts';
 
 /** Who asks: `id` is `users.id`, a digit string. */
 export type Caller = Readonly<{ id: string; role: Role }>;
-export const ROLES = ['customer', 'admin'] as const;
-export type Role = (typeof ROLES)[number];
 
 /** @throws InvalidToken for every token that must not be believed, whatever the reason; KeysUnavailable */
 export type VerifyToken = (token: string) => Promise<Caller>;

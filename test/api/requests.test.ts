@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 
 import type { Request } from 'express';
 
-import { databaseId, idempotencyKeyOf, preferenceApplied, preferenceOf, requestHashOf } from '../../api/requests.ts';
+import { databaseId } from '../../api/contract/fields.ts';
+import { idempotencyKeyOf, preferenceApplied, preferenceOf, requestHashOf } from '../../api/requests.ts';
 import { CheckoutError, type ErrorCode } from '../../domain/errors.ts';
 
 const withKeys = (...keys: string[]) => ({ headersDistinct: { 'idempotency-key': keys } }) as unknown as Request;

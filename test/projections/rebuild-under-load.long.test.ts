@@ -6,8 +6,8 @@ import pg from 'pg';
 import { pino } from 'pino';
 
 import { openEmbeddedBus } from '../../events/bus/embedded.ts';
-import { inheritedEnvironment } from '../../infra/config.ts';
 import { openBus, openViews } from '../../infra/databases.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { VIEWS } from '../../projections/all.ts';
 import { type RebuildStep, rebuildView } from '../../projections/rebuild.ts';
 import { freshDatabases } from '../support/databases.ts';

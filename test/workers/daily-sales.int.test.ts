@@ -51,7 +51,7 @@ describe('the daily sales, every night', function () {
     client = new Client({ connection });
     const { views: viewsUrl, bus } = databases.urls;
     const config = readConfig({ VIEWS_DATABASE_URL: viewsUrl, BUS_DATABASE_URL: bus });
-    const context = { config, connection: nativeConnection, namespace: 'default', log };
+    const context = { config, connection: nativeConnection, namespace: 'default', dataConverter: {}, log };
     workers = await Promise.all([openCheckoutWorker(context), openViewsWorker(context)]);
     running = Promise.all(workers.map(({ worker }) => worker.run()));
     today = await shopToday(views, SEOUL.timeZone);

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 
-import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { type Databases, openOrder, openPlatform } from '../../infra/databases.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { type Child, startChild } from '../support/child.ts';
 import { freshDatabases, query, type TestDatabases } from '../support/databases.ts';
 import { append, onEmbeddedBus, stockEvents, stockSubject, unpublished, upTo } from '../support/events.ts';

@@ -44,7 +44,7 @@ describe('upkeep, every night', function () {
       ...{ VIEWS_DATABASE_URL: views, BUS_DATABASE_URL: bus, PAYMENT_DATABASE_URL: payment },
       GATEWAY_URL: 'http://127.0.0.1:9', // nobody asks it
     });
-    const context = { config, connection: nativeConnection, namespace: 'default', log };
+    const context = { config, connection: nativeConnection, namespace: 'default', dataConverter: {}, log };
     workers = await Promise.all([openCheckoutWorker, openViewsWorker, openPaymentWorker].map((open) => open(context)));
     running = Promise.all(workers.map(({ worker }) => worker.run()));
   });
