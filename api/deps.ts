@@ -19,4 +19,6 @@ export type ApiDeps = Readonly<{
   webhooks: ReadonlyMap<string, ReadWebhook>;
   links: LinkOptions;
   log: Logger;
+  /** Aborted when the process is asked to stop: what has no end of its own, such as a stream of events, ends then. */
+  stopping: AbortSignal;
 }>;

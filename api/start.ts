@@ -42,7 +42,9 @@ export async function startApi(config: Config, log: Logger): Promise<Running> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const cache = openCache(config, log, cacheMetrics(registry));
-  const app = createApp({ config, databases, cache, temporal, verify, webhooks, links, log });
+  const stopping = new AbortController();
+  const deps = { config, databases, cache, temporal, verify, webhooks, links, log, stopping: stopping.signal };
+  const app = createApp(deps);
 
   const metrics = await metricsServer(config, registry, log);
   const server = createServer({ headersTimeout: HEADERS_LIMIT_MS, requestTimeout: REQUEST_LIMIT_MS }, app);
@@ -51,6 +53,7 @@ export async function startApi(config: Config, log: Logger): Promise<Running> {
   return {
     url: urlOf(server),
     close: async () => {
+      stopping.abort();
       await drain(server, config.shutdownGraceMs);
       await Promise.all([changes.close(), metrics?.close()]);
       await cache.close();

@@ -53,6 +53,7 @@ export async function openApi(
   const verify = await tokenVerifier(config);
   const webhooks = await webhookReaders(config);
   const cache = new Cache(openMemory({ ttlMs: 60_000 }));
+  const stopping = new AbortController();
   const app = createApp({
     config,
     databases: { platform, order, payment, views, bus },
@@ -62,6 +63,7 @@ export async function openApi(
     webhooks,
     links,
     log,
+    stopping: stopping.signal,
   });
 
   return {
@@ -80,7 +82,10 @@ export async function openApi(
     logged: () => lines.join(''),
     http: supertest(app),
     tokens: await developmentTokens(config),
+    /** Tells open streams to end, as a process does that is asked to stop. */
+    stop: () => stopping.abort(),
     async close() {
+      stopping.abort();
       const closed = [platform, order, payment, views, bus].map((database) => database.$disconnect());
       await Promise.all([...closed, connection.close()]);
       await databases.drop();
