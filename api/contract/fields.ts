@@ -23,3 +23,18 @@ export const money = z.object({ minor: z.int(), currency: currencyCode }).meta({
 
 /** How far a view may be behind, milliseconds; null for one that was never up to date. */
 export const viewLagMs = z.int().nullable();
+
+/** Of the answer before: where its page ended. Opaque. */
+export const cursor = (longest: number) => z.string().max(longest).describe('`next` of the page before');
+
+/** Of a list: entries of one page, 1 to 100. */
+export const pageSize = z.coerce.number<number | string>().int().min(1).max(100).default(20);
+
+/** A moment as answers tell it, ISO 8601 in UTC. */
+export const instant = z.iso.datetime();
+
+/** Null on the last page. */
+export const next = z.string().nullable();
+
+/** Where a workflow is in Temporal Web, where this system knows its Temporal Web. */
+export const temporalLink = z.url().optional();
