@@ -1,33 +1,27 @@
 import { createHash } from 'node:crypto';
 
-import { Router } from 'express';
 import pLimit from 'p-limit';
 import { z } from 'zod';
 
-import { only } from './auth.ts';
+import { attentionQuery, listAttention, type ParkedWorkBody } from './contract/admin.ts';
 import type { ApiDeps } from './deps.ts';
-import { ASKED_AT_ONCE, askParked, listParked } from './parked.ts';
-import { linksOf, workflowLink } from './present.ts';
-import { notAllowed } from './problem.ts';
+import { ASKED_AT_ONCE, askParked, listParked, type ParkedWork } from './parked.ts';
+import { type LinkOptions, linksOf, workflowLink } from './present.ts';
 import { parsed } from './requests.ts';
+import { type Route, route } from './routes.ts';
 
-const ROUTE = '/v1/admin/attention';
-const LARGEST_PAGE = 100;
 /** For the list and for all its workflows together, milliseconds. */
 const ANSWER_LIMIT_MS = 8_000;
 const LIST_LIMIT_MS = 4_000;
 const CHECKSUM_BYTES = 6;
 
-const attentionQuery = z.strictObject({
-  cursor: z.string().max(2_000).transform(tokenIn).optional(),
-  limit: z.coerce.number().int().min(1).max(LARGEST_PAGE).default(20),
-});
+const query = attentionQuery.extend({ cursor: attentionQuery.shape.cursor.unwrap().transform(tokenIn).optional() });
 
 /** What waits for a person: checkouts, refunds, webhooks and repairs with a parked step, and what each is parked on. */
-export function attentionRoutes({ temporal, links }: ApiDeps): Router {
-  return Router()
-    .get(ROUTE, only('admin'), async (req, res) => {
-      const { cursor, limit } = parsed(attentionQuery, req.query);
+export function attentionRoutes({ temporal, links }: ApiDeps): readonly Route[] {
+  return [
+    route(listAttention, async (req, res) => {
+      const { cursor, limit } = parsed(query, req.query);
       const until = Date.now() + ANSWER_LIMIT_MS;
       const { items, next } = await listParked(temporal, {
         limit,
@@ -37,19 +31,20 @@ export function attentionRoutes({ temporal, links }: ApiDeps): Router {
 
       const atMost = pLimit(ASKED_AT_ONCE);
       const asked = await Promise.all(items.map((listed) => atMost(() => askParked(temporal, listed, until))));
-      const shown = asked
-        .filter((work) => work !== undefined)
-        .map((work) => ({
-          ...work,
-          links: {
-            ...(work.orderId !== null && { order: linksOf(work.orderId, links).self }),
-            ...workflowLink(work.workflowId, links),
-          },
-        }));
+      const shown = asked.filter((work) => work !== undefined).map((work) => present(work, links));
       res.set('Cache-Control', 'no-store').json({ items: shown, next: next === null ? null : cursorOf(next) });
-    })
-    .all(ROUTE, notAllowed('GET, HEAD'));
+    }),
+  ];
 }
+
+const present = ({ parked, ...work }: ParkedWork, links: LinkOptions): ParkedWorkBody => ({
+  ...work,
+  parked: parked && [...parked],
+  links: {
+    ...(work.orderId !== null && { order: linksOf(work.orderId, links).self }),
+    ...workflowLink(work.workflowId, links),
+  },
+});
 
 /** Temporal's page token with a checksum: to one that it did not give, Temporal answers as if it were down. */
 const cursorOf = (token: Buffer): string => Buffer.concat([checksumOf(token), token]).toString('base64url');

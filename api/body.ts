@@ -5,7 +5,7 @@ import { parseStrictJson } from './strict-json.ts';
 
 const LONGEST_BODY = 64 * 1_024; // bytes
 
-const raw = express.raw({ type: () => true, limit: LONGEST_BODY, inflate: false });
+const rawUpTo = (limit: number): RequestHandler => express.raw({ type: () => true, limit, inflate: false });
 
 const requireJson: RequestHandler = (req, _res, next) => {
   const charset = /;\s*charset\s*=\s*"?([\w-]+)/i.exec(req.get('content-type') ?? '')?.[1]?.toLowerCase();
@@ -21,10 +21,14 @@ const parse: RequestHandler = (req, _res, next) => {
 };
 
 /** Reads a body of at most 64 KiB as it was sent, for those who sign its bytes. Get it with `bytesOf`. */
-export const rawBody: readonly RequestHandler[] = [raw];
+export const rawBody: readonly RequestHandler[] = [rawUpTo(LONGEST_BODY)];
 
 /** The bytes of the body; none where there was none. */
 export const bytesOf = ({ body }: Request): Buffer => (Buffer.isBuffer(body) ? body : Buffer.alloc(0));
 
-/** Reads a JSON body of at most 64 KiB. Mounted per route and after the token, so that strangers upload nothing. */
-export const jsonBody: readonly RequestHandler[] = [requireJson, raw, parse];
+/**
+ * Reads a JSON body of at most 64 KiB, or of as many bytes as its operation says. Mounted per route and after the token,
+ * so that strangers upload nothing.
+ */
+export const jsonBodyUpTo = (limit = LONGEST_BODY): readonly RequestHandler[] => [requireJson, rawUpTo(limit), parse];
+export const jsonBody = jsonBodyUpTo();

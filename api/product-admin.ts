@@ -1,29 +1,29 @@
 import { randomUUID } from 'node:crypto';
 
-import { type Response, Router } from 'express';
+import type { Response } from 'express';
 
 import { type Product, productAdministration } from '../activities/inventory/products.ts';
 import { CheckoutError } from '../domain/errors.ts';
 import type { Money } from '../domain/money.ts';
 import { requestIdFor } from '../events/ids.ts';
-import { callerOf, only } from './auth.ts';
-import { jsonBody } from './body.ts';
+import { callerOf } from './auth.ts';
 import { databaseId } from './contract/fields.ts';
+import { newProductBody, productChangeBody } from './contract/product-bodies.ts';
+import { changeProduct, createProduct, type ProductBody } from './contract/products.ts';
 import type { ApiDeps } from './deps.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
-import { newProductBody, productChangeBody } from './product-bodies.ts';
 import { expectedVersionsOf, idempotencyKeyOf, parsed, requestHashOf } from './requests.ts';
+import { type Route, route } from './routes.ts';
 
-const ROUTE = '/v1/products';
+const ROUTE = createProduct.path;
 
 /**
- * Products, by administrators. A repeated POST gets the first answer again; a PATCH that changes nothing does nothing. Other
- * methods of these paths belong to the public catalogue, which comes after.
+ * Products, by administrators. A repeated POST gets the first answer again; a PATCH that changes nothing does nothing.
  */
-export function productAdminRoutes({ databases: { platform } }: ApiDeps): Router {
+export function productAdminRoutes({ databases: { platform } }: ApiDeps): readonly Route[] {
   const products = productAdministration({ platform });
-  return Router()
-    .post(ROUTE, only('admin'), ...jsonBody, async (req, res) => {
+  return [
+    route(createProduct, async (req, res) => {
       const caller = callerOf(res).id;
       const id = requestIdFor(ROUTE, caller, idempotencyKeyOf(req));
       const body = parsed(newProductBody, req.body);
@@ -31,8 +31,8 @@ export function productAdminRoutes({ databases: { platform } }: ApiDeps): Router
       const { replayed, ...product } = await within(READ_LIMIT_MS, work);
       if (replayed) res.set('Idempotent-Replayed', 'true');
       send(res.status(201).location(`${ROUTE}/${product.productId}`), product);
-    })
-    .patch(`${ROUTE}/:productId`, only('admin'), ...jsonBody, async (req, res) => {
+    }),
+    route(changeProduct, async (req, res) => {
       const productId = databaseId.safeParse(req.params['productId']);
       if (!productId.success) throw new CheckoutError('NOT_FOUND', 'there is no such product');
       const expected = expectedVersionsOf(req);
@@ -44,7 +44,8 @@ export function productAdminRoutes({ databases: { platform } }: ApiDeps): Router
         correlationId: randomUUID(),
       });
       send(res, await within(READ_LIMIT_MS, work));
-    });
+    }),
+  ];
 }
 
 /** The version is the ETag, for `If-Match`. Archived variants are shown here, which the public catalogue hides. */
@@ -52,11 +53,12 @@ function send(res: Response, product: Product): void {
   const { productId, sku, name, slug, description, brand, categorySlug, categoryName, status, version } = product;
   const money = (minor: number): Money => ({ minor, currency: product.currency });
   const maybe = (minor: number | null): Money | null => (minor === null ? null : money(minor));
-  res.set('ETag', `"${version}"`).json({
+  const body: ProductBody = {
     ...{ productId, sku, name, slug, description, brand, category: { slug: categorySlug, name: categoryName }, status },
     ...{ basePrice: money(product.basePriceMinor), salePrice: maybe(product.salePriceMinor) },
     primaryImageUrl: product.primaryImageUrl,
     variants: product.variants.map(({ priceMinor, ...variant }) => ({ ...variant, price: maybe(priceMinor) })),
     version,
-  });
+  };
+  res.set('ETag', `"${version}"`).json(body);
 }

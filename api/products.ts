@@ -2,13 +2,13 @@ import type { Money } from '../domain/money.ts';
 import type { Databases } from '../infra/databases.ts';
 import { safeNumber } from '../infra/rows.ts';
 import { type ProductFilter, readProduct, readProducts, type ShownProduct } from '../projections/read-products.ts';
+import type { ProductPageBody, ShownProductBody } from './contract/products.ts';
 import { productCursor } from './cursors.ts';
 import { weakTagOf } from './etag.ts';
 import { viewLagMs } from './view-lag.ts';
 
 /** A body without its `viewLagMs`, as it may be kept: `lagMs` was true at `readAt`, milliseconds since 1970. */
 export type Kept<T> = Readonly<{ body: T; etag: string; lagMs: number | null; readAt: number }>;
-export type ProductPage = Readonly<{ items: readonly object[]; next: string | null }>;
 type Views = Databases['views'];
 
 /** Of whatever shows one product, and of whatever lists products, to which each may come or go. */
@@ -21,7 +21,7 @@ export async function loadPage(views: Views, filter: ProductFilter) {
   const { items, lastId } = await readProducts(views, filter);
   const body = { items: items.map(present), next: lastId === null ? null : productCursor(lastId) };
   const tags = [ALL_PRODUCTS, ...items.map(({ productId }) => productTag(productId))];
-  return { value: { body, etag: weakTagOf(body), ...read } satisfies Kept<ProductPage>, tags };
+  return { value: { body, etag: weakTagOf(body), ...read } satisfies Kept<ProductPageBody>, tags };
 }
 
 /** An active product; undefined for any other, archived ones too. */
@@ -30,7 +30,10 @@ export async function loadProduct(views: Views, productId: string) {
   const row = await readProduct(views, productId);
   if (row === undefined) return undefined;
   const body = present(row);
-  return { value: { body, etag: weakTagOf(body), ...read } satisfies Kept<object>, tags: [productTag(productId)] };
+  return {
+    value: { body, etag: weakTagOf(body), ...read } satisfies Kept<ShownProductBody>,
+    tags: [productTag(productId)],
+  };
 }
 
 /** The body with how far behind it may be by now. */
@@ -41,7 +44,7 @@ export const withLag = <T extends object>({ body, lagMs, readAt }: Kept<T>): T &
 
 const begun = async (views: Views) => ({ readAt: Date.now(), lagMs: await viewLagMs(views, 'products') });
 
-function present(row: ShownProduct): object {
+function present(row: ShownProduct): ShownProductBody {
   const { productId, sku, name, slug, description, brand, stockStatus, currency } = row;
   const money = (minor: number): Money => ({ minor, currency });
   const basePrice = safeNumber(row.basePrice);

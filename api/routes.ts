@@ -1,7 +1,7 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express';
 
 import { only } from './auth.ts';
-import { jsonBody, rawBody } from './body.ts';
+import { jsonBodyUpTo } from './body.ts';
 import type { Access, Operation } from './contract/operation.ts';
 import { notAllowed } from './problem.ts';
 
@@ -16,20 +16,18 @@ export const route = (operation: Operation, ...handlers: readonly [...RequestHan
   handlers: handlers as readonly RequestHandler[],
 });
 
-/** Mounts operations in the given order, each behind its access, and answers 405 to the other methods of their paths. */
+/**
+ * Mounts operations, each behind its access, and answers 405 to the other methods of their paths. Paths are tried in the
+ * order in which they are first named: `/v1/users/me` comes before `/v1/users/{userId}`.
+ */
 export function mount(routes: readonly Route[]): Router {
   const router = Router();
-  for (const { operation, handlers } of routes) {
-    router[operation.method](
-      expressPath(operation.path),
-      ...allowing(operation.access),
-      ...bodyOf(operation),
-      ...handlers,
-    );
-  }
   for (const path of new Set(routes.map(({ operation }) => operation.path))) {
-    const methods = routes.filter(({ operation }) => operation.path === path).map(({ operation }) => operation.method);
-    router.all(expressPath(path), notAllowed(allowed(methods)));
+    const own = routes.filter(({ operation }) => operation.path === path);
+    for (const { operation, handlers } of own) {
+      router[operation.method](expressPath(path), ...allowing(operation.access), ...bodyOf(operation), ...handlers);
+    }
+    router.all(expressPath(path), notAllowed(allowed(own.map(({ operation }) => operation.method))));
   }
   return router;
 }
@@ -39,11 +37,12 @@ export const expressPath = (path: string): string => path.replaceAll(/\{(\w+)\}/
 
 const allowing = (access: Access): readonly RequestHandler[] => (typeof access === 'string' ? [] : [only(...access)]);
 
-/** Read after the token was checked, so that strangers upload nothing. */
-function bodyOf({ access, body }: Operation): readonly RequestHandler[] {
-  if (body === undefined) return [];
-  return access === 'signature' ? rawBody : jsonBody;
-}
+/**
+ * Read after the token was checked, so that strangers upload nothing. Where the body is signed, its route reads it, once it
+ * knows whose signature to expect.
+ */
+const bodyOf = ({ access, body, largestBodyBytes }: Operation): readonly RequestHandler[] =>
+  body === undefined || access === 'signature' ? [] : jsonBodyUpTo(largestBodyBytes);
 
 /** For `Allow`. */
 const allowed = (methods: readonly Operation['method'][]): string =>

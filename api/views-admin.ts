@@ -1,38 +1,34 @@
-import { Router } from 'express';
-
 import { CheckoutError } from '../domain/errors.ts';
 import { rebuildWorkflowId } from '../domain/workflow-ids.ts';
 import { readViewLags } from '../projections/progress.ts';
 import { readRebuilds } from '../projections/rebuild-row.ts';
 import { VIEW_NAMES, type ViewName } from '../projections/view.ts';
 import { QUEUES, REBUILD_WORKFLOW } from '../workflows/contract.ts';
-import { only } from './auth.ts';
+import { getView, listViews, rebuildView, type ViewBody } from './contract/views.ts';
 import type { ApiDeps } from './deps.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
 import { workflowLink } from './present.ts';
-import { notAllowed } from './problem.ts';
+import { type Route, route } from './routes.ts';
 import { starting } from './starting.ts';
 
-const ROUTE = '/v1/admin/views';
+const ROUTE = listViews.path;
 const START_LIMIT_MS = 5_000;
 
 /** How far each view is, and the wish that one is built anew from the events. */
-export function viewRoutes({ databases: { views }, temporal, links }: ApiDeps): Router {
-  const read = async (): Promise<readonly ReturnType<typeof shown>[]> => {
+export function viewRoutes({ databases: { views }, temporal, links }: ApiDeps): readonly Route[] {
+  const read = async (): Promise<readonly ViewBody[]> => {
     const [lags, rebuilds] = await within(READ_LIMIT_MS, Promise.all([readViewLags(views), readRebuilds(views)]));
     return VIEW_NAMES.map((name) => shown(name, lags[name], rebuilds[name]));
   };
-  return Router()
-    .get(ROUTE, only('admin'), async (_req, res) => {
+  return [
+    route(listViews, async (_req, res) => {
       res.set('Cache-Control', 'no-store').json({ items: await read() });
-    })
-    .all(ROUTE, notAllowed('GET, HEAD'))
-    .get(`${ROUTE}/:name`, only('admin'), async (req, res) => {
+    }),
+    route(getView, async (req, res) => {
       const name = nameIn(req.params['name']);
       res.set('Cache-Control', 'no-store').json((await read()).find((view) => view.name === name));
-    })
-    .all(`${ROUTE}/:name`, notAllowed('GET, HEAD'))
-    .post(`${ROUTE}/:name/rebuild`, only('admin'), async (req, res) => {
+    }),
+    route(rebuildView, async (req, res) => {
       const name = nameIn(req.params['name']);
       const workflowId = rebuildWorkflowId(name);
       // Asked twice it is one rebuild, so a start of which nobody knows is no harm either.
@@ -48,14 +44,14 @@ export function viewRoutes({ databases: { views }, temporal, links }: ApiDeps): 
         .status(202)
         .location(`${ROUTE}/${name}`)
         .json({ view: name, workflowId, links: { self: `${ROUTE}/${name}`, ...workflowLink(workflowId, links) } });
-    })
-    .all(`${ROUTE}/:name/rebuild`, notAllowed('POST'));
+    }),
+  ];
 }
 
 type Rebuilds = Awaited<ReturnType<typeof readRebuilds>>;
 
 /** `done`: of the past, from 0 to 1. A rebuild that does not run was cut off, and goes on when it is asked for again. */
-const shown = (name: ViewName, lagMs: number | null, { rebuiltAt, rebuild }: Rebuilds[ViewName]) => ({
+const shown = (name: ViewName, lagMs: number | null, { rebuiltAt, rebuild }: Rebuilds[ViewName]): ViewBody => ({
   name,
   lagMs: lagMs === null ? null : Math.round(lagMs),
   rebuiltAt: rebuiltAt?.toISOString() ?? null,

@@ -3,8 +3,11 @@ import type { z } from 'zod';
 import type { ErrorCode } from '../../domain/errors.ts';
 import type { Role } from '../../domain/roles.ts';
 
-/** `signature`: no token; whoever sends has signed the bytes of the body. Otherwise a bearer token of one of the roles. */
-export type Access = 'public' | 'signature' | readonly [Role, ...Role[]];
+/**
+ * `probe`: nothing about who asks is looked at, nor how often · `signature`: no token; whoever sends has signed the bytes of
+ * the body · `public`: a token is not needed, but one that is sent must be good. Otherwise a bearer token of one of the roles.
+ */
+export type Access = 'probe' | 'public' | 'signature' | readonly [Role, ...Role[]];
 
 /** Headers that some operations read; every request may carry `X-Request-Id` besides. */
 export type RequestHeader =
@@ -44,8 +47,9 @@ export type Operation = Readonly<{
   params?: z.ZodObject;
   query?: z.ZodType;
   headers?: readonly RequestHeader[];
-  /** Of JSON, at most 64 KiB. */
+  /** Of JSON, at most 64 KiB unless `largestBodyBytes` says otherwise. */
   body?: z.ZodType;
+  largestBodyBytes?: number;
   /** By HTTP status: what is answered when nothing is refused. */
   answers: Readonly<Record<number, Answer>>;
   /** What only this operation refuses. What follows from the rest of the declaration is in `refusalsOf`. */
@@ -57,13 +61,15 @@ export type Tag = (typeof TAGS)[number];
 
 /** Everything that an operation may refuse, each code once. */
 export function refusalsOf({ access, headers = [], body, params, query, refusals = [] }: Operation): ErrorCode[] {
+  if (access === 'probe') return ['INTERNAL_ERROR', ...refusals];
   const codes: ErrorCode[] = ['MALFORMED_REQUEST', 'TOO_MANY_REQUESTS', 'INTERNAL_ERROR', 'TEMPORARILY_UNAVAILABLE'];
   if (access !== 'signature') codes.push('UNAUTHENTICATED'); // a token that is not good is refused on public routes too
   if (Array.isArray(access)) codes.push('FORBIDDEN');
   if (headers.includes('Idempotency-Key')) codes.push('IDEMPOTENCY_KEY_MISSING', 'IDEMPOTENCY_KEY_REUSED');
   if (headers.includes('If-Match')) codes.push('VERSION_MISMATCH');
-  if (body !== undefined) codes.push('PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE');
-  if (body !== undefined || query !== undefined) codes.push('INVALID_REQUEST');
+  if (body !== undefined) codes.push('PAYLOAD_TOO_LARGE');
+  if (body !== undefined && access !== 'signature') codes.push('UNSUPPORTED_MEDIA_TYPE', 'INVALID_REQUEST');
+  if (query !== undefined) codes.push('INVALID_REQUEST');
   if (params !== undefined) codes.push('NOT_FOUND');
   return [...new Set([...codes, ...refusals])];
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { databaseId, locationCode, plainText } from './contract/fields.ts';
+import { databaseId, locationCode, plainText } from './fields.ts';
 
 /** Most variants of a product that one request may bring, and most rows of stock of one of them. */
 const MOST_VARIANTS = 100;
