@@ -6,11 +6,13 @@ import { attentionRoutes } from './attention.ts';
 import { identify, refuseBadTokens } from './auth.ts';
 import { catalogueRoutes } from './catalogue.ts';
 import { checkoutRoutes } from './checkouts.ts';
+import { codecAccess, codecRoutes } from './codec.ts';
+import { receiveWebhook } from './contract/webhooks.ts';
 import { deadLetterRoutes } from './dead-letters.ts';
 import type { ApiDeps } from './deps.ts';
 import { healthRoutes } from './health.ts';
 import { inventoryRoutes } from './inventory.ts';
-import { requestLimit } from './limits.ts';
+import { refusedWebhookLimit, requestLimit } from './limits.ts';
 import { orderListRoutes } from './order-list.ts';
 import { orderRoutes } from './orders.ts';
 import { webhookRoutes } from './payment-webhooks.ts';
@@ -19,7 +21,7 @@ import { productAdminRoutes } from './product-admin.ts';
 import { refundRoutes } from './refunds.ts';
 import { requestLog } from './request-log.ts';
 import { resolveRoutes } from './resolve.ts';
-import { mount } from './routes.ts';
+import { expressPath, mount } from './routes.ts';
 import { salesRoutes } from './sales.ts';
 import { userProfileRoutes } from './user-profile.ts';
 import { userRoutes } from './users.ts';
@@ -45,16 +47,32 @@ export function createApp(deps: ApiDeps): Express {
   app.set('trust proxy', config.trustProxy);
   app.set('etag', false); // an order's ETag is its version, not a hash of the text
 
-  app.use(requestLog(log), helmet());
+  app.use(requestLog(log), helmet(), codecAccess(deps));
   if (config.corsOrigins.length > 0) {
     app.use(cors({ origin: [...config.corsOrigins], exposedHeaders: EXPOSED_HEADERS, maxAge: PREFLIGHT_AGE_S }));
   }
-  app.use(healthRoutes(deps), webhookRoutes(deps));
+  app.use(mount([...healthRoutes(deps), ...webhookRoutes(deps)]));
+  app.use(expressPath(receiveWebhook.path), refusedWebhookLimit());
   app.use(identify(verify), requestLimit(config.rateLimitPerMinute), refuseBadTokens);
-  app.use(checkoutRoutes(deps), orderListRoutes(deps), orderRoutes(deps), refundRoutes(deps));
-  app.use(productAdminRoutes(deps), catalogueRoutes(deps), inventoryRoutes(deps));
-  app.use(userProfileRoutes(deps), userRoutes(deps), mount([...salesRoutes(deps)]));
-  app.use(attentionRoutes(deps), resolveRoutes(deps), deadLetterRoutes(deps), viewRoutes(deps));
+  app.use(
+    mount([
+      ...checkoutRoutes(deps),
+      ...orderListRoutes(deps),
+      ...orderRoutes(deps),
+      ...refundRoutes(deps),
+      ...catalogueRoutes(deps),
+      ...productAdminRoutes(deps),
+      ...inventoryRoutes(deps),
+      ...userProfileRoutes(deps),
+      ...userRoutes(deps),
+      ...salesRoutes(deps),
+      ...attentionRoutes(deps),
+      ...resolveRoutes(deps),
+      ...deadLetterRoutes(deps),
+      ...viewRoutes(deps),
+      ...codecRoutes(deps),
+    ]),
+  );
   app.use(notFound, problems(log));
   return app;
 }

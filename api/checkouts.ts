@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { type Request, type Response, Router } from 'express';
+import type { Request, Response } from 'express';
 import { z } from 'zod';
 
 import type { OrderView } from '../activities/orders/read.ts';
@@ -9,82 +9,46 @@ import { CheckoutError, type Refusal } from '../domain/errors.ts';
 import { PAYMENT_METHODS } from '../domain/payment.ts';
 import { orderIdFor } from '../events/ids.ts';
 import { answerOf } from './answers.ts';
-import { callerOf, only } from './auth.ts';
-import { jsonBody } from './body.ts';
-import { databaseId, locationCode } from './contract/fields.ts';
+import { callerOf } from './auth.ts';
+import { checkoutBody, placeCheckout } from './contract/checkouts.ts';
 import type { ApiDeps } from './deps.ts';
 import { waitForEnd } from './follow.ts';
 import { findOrder } from './order-for.ts';
 import { isOutage } from './outage.ts';
 import { presentOrder, presentPlaced, sendPending } from './present.ts';
-import { notAllowed, sendRefusal } from './problem.ts';
+import { sendRefusal } from './problem.ts';
 import { tellReadAfter } from './read-after.ts';
 import { idempotencyKeyOf, parsed, preferenceApplied, preferenceOf, requestHashOf } from './requests.ts';
+import { type Route, route } from './routes.ts';
 
-const ROUTE = '/v1/checkouts';
-const MOST_LINES = 200;
-const MOST_UNITS = 999;
 const METHODS: readonly string[] = PAYMENT_METHODS;
-/** Of a bank transfer: a shopper who wants to pay sooner than the shop's hold allows. Seconds. */
-const SHORTEST_HOLD_S = 10;
-const LONGEST_HOLD_S = 86_400;
 /** Of an order that was made and has not changed. */
 const PLACED_VERSION = 1;
 /** How often somebody who waits is looked after: the order may wait for that very shopper. Milliseconds. */
 const LOOK_EVERY_MS = 500;
 
-const checkoutBody = z.strictObject({
-  items: z
-    .array(
-      z.strictObject({
-        productId: databaseId,
-        variantId: databaseId.nullable().default(null),
-        quantity: z.int().min(1).max(MOST_UNITS),
-        locationCode: locationCode.default('MAIN'),
-      }),
-    )
-    .min(1)
-    .max(MOST_LINES),
-  payment: z.discriminatedUnion('method', [
-    z.strictObject({
-      method: z.literal('card'),
-      token: z.string().regex(/^[\w.:-]{1,255}$/, 'must be the token that the payment provider gave'),
-    }),
-    z.strictObject({
-      method: z.literal('bank_transfer'),
-      holdSeconds: z.int().min(SHORTEST_HOLD_S).max(LONGEST_HOLD_S).optional(),
-    }),
-  ]),
-  expectedTotal: z
-    .strictObject({ minor: z.int().min(0), currency: z.string().regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code') })
-    .nullable()
-    .default(null),
-});
-
 /** 201 placed, 409 and 422 refused, 202 may have started. The same key joins the first request, it never buys twice. */
-export function checkoutRoutes(deps: ApiDeps): Router {
-  return Router()
-    .post(ROUTE, only('customer'), ...jsonBody, async (req, res) => {
-      const input = checkoutInputOf(req, res, deps);
-      const preference = preferenceOf(req);
-      const applied = preferenceApplied(preference);
-      if (applied !== undefined) res.set('Preference-Applied', applied);
+export const checkoutRoutes = (deps: ApiDeps): readonly Route[] => [
+  route(placeCheckout, async (req, res) => {
+    const input = checkoutInputOf(req, res, deps);
+    const preference = preferenceOf(req);
+    const applied = preferenceApplied(preference);
+    if (applied !== undefined) res.set('Preference-Applied', applied);
 
-      const since = Date.now();
-      const { answer, replayed } = await answerOf(deps, input, preference, since);
-      if (replayed) res.set('Idempotent-Replayed', 'true');
-      if (answer === 'started') return sendPending(res, input.orderId, deps.links);
-      if ('refusal' in answer) return sendRefusal(res, withProducts(answer.refusal, input), input.orderId);
+    const since = Date.now();
+    const { answer, replayed } = await answerOf(deps, input, preference, since);
+    if (replayed) res.set('Idempotent-Replayed', 'true');
+    if (answer === 'started') return sendPending(res, input.orderId, deps.links);
+    if ('refusal' in answer) return sendRefusal(res, withProducts(answer.refusal, input), input.orderId);
 
-      const status = replayed ? 200 : 201;
-      if (typeof preference === 'object') {
-        return sendEnd(res, deps, input, { status, untilMs: since + preference.waitSeconds * 1_000 });
-      }
-      tellReadAfter(res, { orderId: input.orderId, version: PLACED_VERSION });
-      res.status(201).location(`/v1/orders/${input.orderId}`).json(presentPlaced(answer.order, deps.links));
-    })
-    .all(ROUTE, notAllowed('POST'));
-}
+    const status = replayed ? 200 : 201;
+    if (typeof preference === 'object') {
+      return sendEnd(res, deps, input, { status, untilMs: since + preference.waitSeconds * 1_000 });
+    }
+    tellReadAfter(res, { orderId: input.orderId, version: PLACED_VERSION });
+    res.status(201).location(`/v1/orders/${input.orderId}`).json(presentPlaced(answer.order, deps.links));
+  }),
+];
 
 /**
  * Answers with the order as it ended, or as it waits for the shopper, who must be told how to pay; 402 where payment was
@@ -146,7 +110,7 @@ function checkoutInputOf(req: Request, res: Response, { config }: ApiDeps): Chec
   const body = parsed(checkoutBody, req.body);
   const customerId = callerOf(res).id;
   return {
-    orderId: orderIdFor(ROUTE, customerId, key),
+    orderId: orderIdFor(placeCheckout.path, customerId, key),
     customerId,
     requestHash: requestHashOf(body),
     lines: body.items.map((item, index) => ({ lineNo: index + 1, ...item })),

@@ -2,9 +2,6 @@ import { CheckoutError } from '../domain/errors.ts';
 import { isDatabaseId } from '../domain/ids.ts';
 import type { OrderPosition } from '../projections/read-orders.ts';
 
-/** Longest `cursor` of a query, characters. */
-export const LONGEST_CURSOR = 128;
-
 // A cursor is opaque so that it may become something else. It says where a page ended, never what its reader may see.
 
 export const productCursor = (lastId: string): string => encoded(lastId);

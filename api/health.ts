@@ -1,14 +1,17 @@
-import { Router } from 'express';
-
+import { getHealth, getReadiness } from './contract/system.ts';
 import type { ApiDeps } from './deps.ts';
 import { within } from './outage.ts';
-import { notAllowed } from './problem.ts';
+import { type Route, route } from './routes.ts';
 
 /** The longest that one dependency may take to answer, milliseconds. All are asked at once. */
 const CHECK_LIMIT_MS = 2_000;
 
 /** `/healthz`: this process answers. `/readyz`: so does everything it needs, each by name. */
-export function healthRoutes({ databases, temporal, log }: Pick<ApiDeps, 'databases' | 'temporal' | 'log'>): Router {
+export function healthRoutes({
+  databases,
+  temporal,
+  log,
+}: Pick<ApiDeps, 'databases' | 'temporal' | 'log'>): readonly Route[] {
   const { platform, order, payment, views } = databases;
   const checks: Readonly<Record<string, () => Promise<unknown>>> = {
     platformDatabase: () => within(CHECK_LIMIT_MS, platform.$queryRaw`select 1`),
@@ -21,12 +24,11 @@ export function healthRoutes({ databases, temporal, log }: Pick<ApiDeps, 'databa
       temporal.connection.withDeadline(Date.now() + CHECK_LIMIT_MS, () => temporal.connection.healthService.check({})),
   };
 
-  return Router()
-    .get('/healthz', (_req, res) => {
+  return [
+    route(getHealth, (_req, res) => {
       res.json({ status: 'ok' });
-    })
-    .all('/healthz', notAllowed('GET, HEAD'))
-    .get('/readyz', async (_req, res) => {
+    }),
+    route(getReadiness, async (_req, res) => {
       const states = await Promise.all(
         Object.entries(checks).map(async ([name, check]) => {
           try {
@@ -43,6 +45,6 @@ export function healthRoutes({ databases, temporal, log }: Pick<ApiDeps, 'databa
         .status(ready ? 200 : 503)
         .set('Cache-Control', 'no-store')
         .json({ status: ready ? 'ready' : 'not ready', dependencies: Object.fromEntries(states) });
-    })
-    .all('/readyz', notAllowed('GET, HEAD'));
+    }),
+  ];
 }

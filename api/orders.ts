@@ -1,58 +1,57 @@
-import { type Request, type Response, Router } from 'express';
+import type { Request, Response } from 'express';
 
 import { type StoredAnswer, storedAnswer } from '../activities/inventory/stored-answer.ts';
 import type { OrderView } from '../activities/orders/read.ts';
 import { orderNumberOf } from '../domain/checkout.ts';
 import { CheckoutError, type Refusal } from '../domain/errors.ts';
-import { callerOf, only, ownerFilter } from './auth.ts';
+import { callerOf, ownerFilter } from './auth.ts';
+import { cancelOrder, getOrder } from './contract/orders.ts';
 import type { ApiDeps } from './deps.ts';
 import { sendTagged } from './etag.ts';
 import { cancelCheckout, isUnderWay } from './follow.ts';
 import { findOrder, noSuchOrder, orderIdOf, type OrderKey } from './order-for.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
 import { linksOf, presentOrder, sendPending } from './present.ts';
-import { notAllowed, sendRefusal } from './problem.ts';
+import { sendRefusal } from './problem.ts';
 import { tellReadAfter } from './read-after.ts';
+import { type Route, route } from './routes.ts';
 
 /** The authoritative order and its cancellation. Somebody else's order does not exist: 404, never 403. */
-export function orderRoutes(deps: ApiDeps): Router {
-  return Router()
-    .get('/v1/orders/:orderId', only('customer', 'admin'), async (req, res) => {
-      const key = orderKeyOf(req.params.orderId, res);
-      const order = await findOrder(deps.databases, key);
-      if (order !== undefined) return sendOrder(req, res, order, deps);
-      const runs = await isUnderWay(deps.temporal, key);
-      const stored = runs ? undefined : await storedFor(deps, key);
-      // Stock without a checkout: it was ended from outside, and the reconciler has yet to decide what becomes of it.
-      if (runs || (stored !== undefined && 'underWay' in stored)) {
-        res.set('Retry-After', runs ? '1' : '30');
-        return sendPending(res, key.orderId, deps.links);
-      }
-      const late = await findOrder(deps.databases, key); // made and ended while we were looking elsewhere
-      if (late !== undefined) return sendOrder(req, res, late, deps);
-      if (stored === undefined) throw noSuchOrder();
-      res.set('Cache-Control', 'private, no-cache');
-      sendRefusal(res, 'refusal' in stored ? stored.refusal : ABANDONED, key.orderId);
-    })
-    .all('/v1/orders/:orderId', notAllowed('GET, HEAD'))
-    .post('/v1/orders/:orderId/cancel', only('customer', 'admin'), async (req, res) => {
-      const key = orderKeyOf(req.params.orderId, res);
-      const known = await findOrder(deps.databases, key);
-      // Said by the order itself: its checkout may run a second time, and not know yet that it is paid.
-      if (known !== undefined && PAID.has(known.status)) throw notCancellable();
-      const runs = known !== undefined || (await isUnderWay(deps.temporal, key));
-      if (!runs && (await storedFor(deps, key)) === undefined) throw noSuchOrder();
+export const orderRoutes = (deps: ApiDeps): readonly Route[] => [
+  route(getOrder, async (req, res) => {
+    const key = orderKeyOf(req, res);
+    const order = await findOrder(deps.databases, key);
+    if (order !== undefined) return sendOrder(req, res, order, deps);
+    const runs = await isUnderWay(deps.temporal, key);
+    const stored = runs ? undefined : await storedFor(deps, key);
+    // Stock without a checkout: it was ended from outside, and the reconciler has yet to decide what becomes of it.
+    if (runs || (stored !== undefined && 'underWay' in stored)) {
+      res.set('Retry-After', runs ? '1' : '30');
+      return sendPending(res, key.orderId, deps.links);
+    }
+    const late = await findOrder(deps.databases, key); // made and ended while we were looking elsewhere
+    if (late !== undefined) return sendOrder(req, res, late, deps);
+    if (stored === undefined) throw noSuchOrder();
+    res.set('Cache-Control', 'private, no-cache');
+    sendRefusal(res, 'refusal' in stored ? stored.refusal : ABANDONED, key.orderId);
+  }),
+  route(cancelOrder, async (req, res) => {
+    const key = orderKeyOf(req, res);
+    const known = await findOrder(deps.databases, key);
+    // Said by the order itself: its checkout may run a second time, and not know yet that it is paid.
+    if (known !== undefined && PAID.has(known.status)) throw notCancellable();
+    const runs = known !== undefined || (await isUnderWay(deps.temporal, key));
+    if (!runs && (await storedFor(deps, key)) === undefined) throw noSuchOrder();
 
-      const answer = runs ? await cancelCheckout(deps.temporal, key.orderId) : 'CLOSED';
-      const order = await findOrder(deps.databases, key);
-      if (answer === 'CLOSED' && !(await endedCancelled(deps, key, order))) {
-        throw notCancellable();
-      }
-      if (answer === 'CANCELLING') res.status(202);
-      res.json(presentCancelled(deps, key.orderId, answer === 'CANCELLING' ? answer : 'CANCELLED', order));
-    })
-    .all('/v1/orders/:orderId/cancel', notAllowed('POST'));
-}
+    const answer = runs ? await cancelCheckout(deps.temporal, key.orderId) : 'CLOSED';
+    const order = await findOrder(deps.databases, key);
+    if (answer === 'CLOSED' && !(await endedCancelled(deps, key, order))) {
+      throw notCancellable();
+    }
+    if (answer === 'CANCELLING') res.status(202);
+    res.json(presentCancelled(deps, key.orderId, answer === 'CANCELLING' ? answer : 'CANCELLED', order));
+  }),
+];
 
 function sendOrder(req: Request, res: Response, order: OrderView, { links }: ApiDeps): void {
   tellReadAfter(res, order);
@@ -64,9 +63,9 @@ function sendOrder(req: Request, res: Response, order: OrderView, { links }: Api
 const etagOf = ({ version, history, payment }: OrderView): string =>
   `"${version}-${history.length}${payment.instructions === null ? '' : '-payable'}"`;
 
-const orderKeyOf = (orderId: unknown, res: Response): OrderKey => ({
+const orderKeyOf = (req: Request, res: Response): OrderKey => ({
   customerId: ownerFilter(callerOf(res)),
-  orderId: orderIdOf(orderId),
+  orderId: orderIdOf(req.params['orderId']),
 });
 
 /** What is on record of a checkout that has no order; undefined for strangers, and where nothing is on record. */

@@ -1,15 +1,14 @@
-import { type Request, Router } from 'express';
+import type { Request } from 'express';
 
 import { storeWebhook } from '../activities/payments/webhook-store.ts';
 import { CheckoutError } from '../domain/errors.ts';
 import { type ProviderEvent, type ReadWebhook, WebhookRejected } from '../infra/payment-gateway/webhook.ts';
 import { bytesOf, rawBody } from './body.ts';
+import { receiveWebhook } from './contract/webhooks.ts';
 import type { ApiDeps } from './deps.ts';
-import { refusedWebhookLimit } from './limits.ts';
 import { within } from './outage.ts';
-import { notAllowed } from './problem.ts';
+import { type Route, route } from './routes.ts';
 
-const ROUTE = '/v1/payment-webhooks/:provider';
 /** Below the patience of providers, who wait ten seconds or more: an answer that comes too late is none. */
 const STORE_LIMIT_MS = 5_000;
 
@@ -18,16 +17,13 @@ const STORE_LIMIT_MS = 5_000;
  * die afterwards; whoever gets another answer sends the event again. What an event leads to is no business of this
  * process. No bearer token: the signature says who sends.
  */
-export function webhookRoutes({ databases: { payment }, webhooks }: ApiDeps): Router {
-  return Router()
-    .post(ROUTE, requireProvider(webhooks), ...rawBody, async (req, res) => {
-      const event = read(webhooks, req);
-      if (event !== null) await within(STORE_LIMIT_MS, storeWebhook(payment, event));
-      res.status(204).end();
-    })
-    .all(ROUTE, notAllowed('POST'))
-    .use(ROUTE, refusedWebhookLimit());
-}
+export const webhookRoutes = ({ databases: { payment }, webhooks }: ApiDeps): readonly Route[] => [
+  route(receiveWebhook, requireProvider(webhooks), ...rawBody, async (req, res) => {
+    const event = read(webhooks, req);
+    if (event !== null) await within(STORE_LIMIT_MS, storeWebhook(payment, event));
+    res.status(204).end();
+  }),
+];
 
 /** Before the body is read: who names no provider uploads nothing. */
 const requireProvider =

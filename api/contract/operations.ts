@@ -1,5 +1,29 @@
+import { discardDeadLetter, listAttention, listDeadLetters, redriveDeadLetter, resolveParked } from './admin.ts';
+import { placeCheckout } from './checkouts.ts';
+import { decodePayloads, openCodecSession } from './codec.ts';
+import { adjustStock } from './inventory.ts';
+import { followOrder } from './live.ts';
 import type { Operation } from './operation.ts';
+import { cancelOrder, getOrder, listOrders } from './orders.ts';
+import { changeProduct, createProduct, getProduct, listProducts } from './products.ts';
+import { refundOrder } from './refunds.ts';
 import { listDailySales } from './sales.ts';
+import { getHealth, getReadiness } from './system.ts';
+import { changeUser, createUser, getOwnUser } from './users.ts';
+import { getView, listViews, rebuildView } from './views.ts';
+import { receiveWebhook } from './webhooks.ts';
 
 /** Every operation of the API, in the order of the document. */
-export const OPERATIONS: readonly Operation[] = [listDailySales];
+export const OPERATIONS: readonly Operation[] = [
+  ...[placeCheckout, receiveWebhook],
+  ...[listOrders, getOrder, followOrder, cancelOrder, refundOrder],
+  ...[listProducts, getProduct, createProduct, changeProduct],
+  ...[getOwnUser, createUser, changeUser],
+  adjustStock,
+  listDailySales,
+  ...[listAttention, resolveParked],
+  ...[listDeadLetters, redriveDeadLetter, discardDeadLetter],
+  ...[listViews, getView, rebuildView],
+  ...[getHealth, getReadiness],
+  ...[decodePayloads, openCodecSession],
+];
