@@ -5,11 +5,15 @@ import type { Logger } from '../infra/log.ts';
 import type { ReadWebhook } from '../infra/payment-gateway/webhook.ts';
 import type { TemporalClient } from '../infra/temporal.ts';
 import type { VerifyToken } from '../infra/tokens.ts';
+import type { OrderFeed } from './order-feed.ts';
 import type { LinkOptions } from './present.ts';
 
 /** What the routes need. Nothing is opened or closed by the app itself. */
 export type ApiDeps = Readonly<{
-  config: Pick<Config, 'corsOrigins' | 'trustProxy' | 'rateLimitPerMinute' | 'startDeadlineMs' | 'shopTimeZone'>;
+  config: Pick<
+    Config,
+    'mode' | 'corsOrigins' | 'codecOrigins' | 'trustProxy' | 'rateLimitPerMinute' | 'startDeadlineMs' | 'shopTimeZone' | 'eventStreams'
+  >;
   databases: Pick<Databases, 'platform' | 'order' | 'payment' | 'views' | 'bus'>;
   /** Of what the public catalogue shows. */
   cache: Cache;
@@ -18,6 +22,8 @@ export type ApiDeps = Readonly<{
   /** How to read the webhooks of each provider that may send some, by the name in the path. */
   webhooks: ReadonlyMap<string, ReadWebhook>;
   links: LinkOptions;
+  /** Of what becomes of orders. It looks for itself; whoever has notifications wakes it. */
+  orderFeed: OrderFeed;
   log: Logger;
   /** Aborted when the process is asked to stop: what has no end of its own, such as a stream of events, ends then. */
   stopping: AbortSignal;

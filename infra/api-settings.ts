@@ -4,10 +4,17 @@ import { z } from 'zod';
 export const apiVariables = {
   JWT_ISSUER: z.string().min(1).default('commerce-saga'),
   JWT_AUDIENCE: z.string().min(1).default('commerce-saga-api'),
-  JWKS_URL: z.url().optional(),
+  JWKS_URL: z.url({ protocol: /^https?$/ }).optional(),
   CORS_ORIGINS: z.string().default(''),
   /** Where Temporal Web is opened from: the codec endpoint answers pages of these origins alone. */
-  CODEC_ORIGINS: z.string().default(''),
+  CODEC_ORIGINS: z
+    .string()
+    .default('')
+    .transform((text) => listOf(text))
+    .refine(
+      (all) => all.every(isOrigin),
+      'must be origins such as https://temporal.example, several with commas between',
+    ),
   TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
   RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).default(6_000),
   /** Streams of order events that one caller, and one process, may have open. */
@@ -29,7 +36,7 @@ export type ApiSettings = Readonly<{
 export const apiSettings = (e: z.infer<z.ZodObject<typeof apiVariables>>): ApiSettings => ({
   jwt: { issuer: e.JWT_ISSUER, audience: e.JWT_AUDIENCE, jwksUrl: e.JWKS_URL },
   corsOrigins: listOf(e.CORS_ORIGINS),
-  codecOrigins: listOf(e.CODEC_ORIGINS),
+  codecOrigins: e.CODEC_ORIGINS,
   trustProxy: e.TRUST_PROXY,
   rateLimitPerMinute: e.RATE_LIMIT_PER_MINUTE,
   eventStreams: { perCaller: e.EVENT_STREAMS_PER_CALLER, perProcess: e.EVENT_STREAMS_PER_PROCESS },
@@ -41,3 +48,6 @@ export const listOf = (text: string): string[] =>
     .split(',')
     .map((part) => part.trim())
     .filter((part) => part !== '');
+
+/** With a path or a slash at its end it would be equal to what no browser sends. */
+const isOrigin = (text: string): boolean => URL.canParse(text) && new URL(text).origin === text;
