@@ -1,7 +1,7 @@
 import { isGrpcServiceError, WorkflowUpdateRPCTimeoutOrCancelledError } from '@temporalio/client';
 
 import { isDatabaseOutage } from '../infra/database-outage.ts';
-import { KeysUnavailable } from '../infra/tokens.ts';
+import { KeysUnavailable } from '../infra/identity-keys.ts';
 
 /** Thrown when a dependency is down and repeating the request later is harmless. Becomes 503 with Retry-After. */
 export class Unavailable extends Error {

@@ -1,8 +1,6 @@
 import {
   calculateJwkThumbprint,
   createLocalJWKSet,
-  createRemoteJWKSet,
-  errors,
   importJWK,
   type JWK,
   jwtVerify,
@@ -14,37 +12,35 @@ import { isDatabaseId } from '../domain/ids.ts';
 import { type Role, ROLES } from '../domain/roles.ts';
 import { type Config, ConfigError } from './config.ts';
 import { developmentKey } from './development-key.ts';
+import { identityKeys, KeysUnavailable } from './identity-keys.ts';
+import type { Logger } from './log.ts';
 
-/** Who asks: `id` is `users.id`, a digit string. */
-export type Caller = Readonly<{ id: string; role: Role }>;
+/** Who asks: `id` is `users.id`, a digit string. `expiresAt`: of the token, milliseconds since 1970. */
+export type Caller = Readonly<{ id: string; role: Role; expiresAt: number }>;
 
-/** @throws InvalidToken for every token that must not be believed, whatever the reason; KeysUnavailable */
+/** @throws InvalidToken for every token that must not be believed, whatever the reason; KeysUnavailable as `identityKeys` */
 export type VerifyToken = (token: string) => Promise<Caller>;
 
 /** Thrown for a bad token. The reason is for our log alone: a caller learns nothing from it. */
 export class InvalidToken extends Error {}
-
-/** Thrown when the keys of the identity provider cannot be had: the token may be good. */
-export class KeysUnavailable extends Error {}
 
 const DEVELOPMENT_ALGORITHM = 'ES256';
 /** Asymmetric only: with a symmetric one in the list, our public key would pass as a shared secret. */
 const PRODUCTION_ALGORITHMS = ['ES256', 'ES384', 'EdDSA', 'PS256', 'RS256'];
 const CLOCK_TOLERANCE_S = 5;
 const LONGEST_TOKEN = 4_096;
-const JWKS_TIMEOUT_MS = 3_000;
-const JWKS_COOLDOWN_MS = 30_000;
 /** Of the three tokens that `npm start` prints: a working week and a bit. */
 const DEVELOPMENT_TOKEN_LIFE = '7d';
 
 /**
  * The check of bearer tokens: JWKS_URL when it is set, else the local development key.
  *
- * @throws ConfigError in production without JWKS_URL
+ * @param log told when the keys of the identity provider cannot be fetched, and when they can again
+ * @throws ConfigError in production without JWKS_URL, or with one that anybody on the way could answer
  */
-export async function tokenVerifier(config: Config): Promise<VerifyToken> {
+export async function tokenVerifier(config: Config, log?: Logger): Promise<VerifyToken> {
   const { jwksUrl, issuer, audience } = config.jwt;
-  const key = jwksUrl === undefined ? await developmentKeySet(config) : remoteKeySet(jwksUrl);
+  const key = jwksUrl === undefined ? await developmentKeySet(config) : identityKeys(keysUrl(jwksUrl, config), { log });
   const algorithms = jwksUrl === undefined ? [DEVELOPMENT_ALGORITHM] : PRODUCTION_ALGORITHMS;
 
   return async (token) => {
@@ -57,9 +53,9 @@ export async function tokenVerifier(config: Config): Promise<VerifyToken> {
         requiredClaims: ['exp', 'sub'],
         clockTolerance: CLOCK_TOLERANCE_S,
       });
-      return callerOf(payload.sub, payload['role']);
+      return { ...callerOf(payload.sub, payload['role']), expiresAt: (payload.exp ?? 0) * 1_000 };
     } catch (error) {
-      throw isOutage(error) ? new KeysUnavailable('no signing keys', { cause: error }) : asInvalid(error);
+      throw error instanceof KeysUnavailable ? error : asInvalid(error);
     }
   };
 }
@@ -113,23 +109,29 @@ async function developmentKeySet(config: Config): Promise<JWTVerifyGetKey> {
   return createLocalJWKSet({ keys: [{ ...publicPart(jwk), kid: await calculateJwkThumbprint(jwk) }] });
 }
 
-const remoteKeySet = (url: string): JWTVerifyGetKey =>
-  createRemoteJWKSet(new URL(url), { timeoutDuration: JWKS_TIMEOUT_MS, cooldownDuration: JWKS_COOLDOWN_MS });
+/** Whoever answers for the provider decides who everybody is. */
+function keysUrl(text: string, { mode }: Config): URL {
+  const url = new URL(text);
+  if (url.username !== '' || url.password !== '') {
+    throw new ConfigError('JWKS_URL must hold no user and password: key sets are public, and it is sent without them.');
+  }
+  if (mode === 'production' && url.protocol !== 'https:' && !LOOPBACK.test(url.hostname)) {
+    throw new ConfigError('JWKS_URL must begin with https:// in production, unless it is on this machine.');
+  }
+  return url;
+}
+
+/** As `URL` writes host names. */
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 const publicPart = ({ kty, crv, x, y }: JWK): JWK => ({ kty, crv, x, y });
 
-function callerOf(sub: unknown, role: unknown): Caller {
+function callerOf(sub: unknown, role: unknown): Omit<Caller, 'expiresAt'> {
   if (typeof sub !== 'string' || !isDatabaseId(sub)) throw new InvalidToken('sub is not the id of a user');
   const known = ROLES.find((name) => name === role);
   if (known === undefined) throw new InvalidToken('role is missing or unknown');
   return { id: sub, role: known };
 }
-
-const isOutage = (error: unknown): boolean =>
-  error instanceof errors.JWKSTimeout ||
-  error instanceof errors.JWKSInvalid ||
-  (error instanceof errors.JOSEError && error.code === 'ERR_JOSE_GENERIC') ||
-  (error instanceof TypeError && error.message === 'fetch failed');
 
 const asInvalid = (error: unknown): InvalidToken =>
   error instanceof InvalidToken ? error : new InvalidToken(String(error), { cause: error });

@@ -10,10 +10,12 @@ import { exportJWK, generateKeyPair, importJWK, SignJWT, UnsecuredJWT } from 'jo
 
 import { ConfigError, readConfig } from '../../infra/config.ts';
 import { developmentKey } from '../../infra/development-key.ts';
-import { developmentTokens, InvalidToken, KeysUnavailable, signToken, tokenVerifier } from '../../infra/tokens.ts';
+import { KeysUnavailable } from '../../infra/identity-keys.ts';
+import { type Caller, developmentTokens, InvalidToken, signToken, tokenVerifier } from '../../infra/tokens.ts';
 
 const ISSUER = 'commerce-saga';
 const AUDIENCE = 'commerce-saga-api';
+const whoIs = ({ id, role }: Caller) => ({ id, role });
 
 describe('bearer tokens', () => {
   let dataDir: string;
@@ -26,9 +28,9 @@ describe('bearer tokens', () => {
   it('say who the caller is', async () => {
     const verify = await tokenVerifier(config());
     const tokens = await developmentTokens(config());
-    assert.deepEqual(await verify(tokens.customer), { id: '1', role: 'customer' });
-    assert.deepEqual(await verify(tokens.otherCustomer), { id: '2', role: 'customer' });
-    assert.deepEqual(await verify(tokens.admin), { id: '100', role: 'admin' });
+    assert.deepEqual(whoIs(await verify(tokens.customer)), { id: '1', role: 'customer' });
+    assert.deepEqual(whoIs(await verify(tokens.otherCustomer)), { id: '2', role: 'customer' });
+    assert.deepEqual(whoIs(await verify(tokens.admin)), { id: '100', role: 'admin' });
   });
 
   it('are signed with one key, whoever asks for it first, and only its owner can read it', async () => {
@@ -59,7 +61,7 @@ describe('bearer tokens', () => {
     };
     const same = (jwt: SignJWT) => jwt;
     const good = await token(same).sign(key);
-    assert.deepEqual(await verify(good), { id: '1', role: 'customer' });
+    assert.deepEqual(whoIs(await verify(good)), { id: '1', role: 'customer' });
 
     const bad: Record<string, string> = {
       'another key': await token(same).sign(stranger),
@@ -111,7 +113,7 @@ describe('bearer tokens', () => {
       .setIssuer(ISSUER)
       .setAudience(AUDIENCE)
       .setExpirationTime(Math.floor(Date.now() / 1_000) - 2);
-    assert.deepEqual(await verify(await late.sign(key)), { id: '1', role: 'customer' });
+    assert.deepEqual(whoIs(await verify(await late.sign(key))), { id: '1', role: 'customer' });
   });
 
   it('come from the identity provider when there is one, and no local key is made or believed', async () => {
@@ -126,7 +128,7 @@ describe('bearer tokens', () => {
       const verify = await tokenVerifier(production);
       const jwt = new SignJWT({ role: 'admin' }).setProtectedHeader({ alg: 'RS256', kid: 'k1' }).setSubject('5');
       const theirs = await jwt.setIssuer(ISSUER).setAudience(AUDIENCE).setExpirationTime('1h').sign(privateKey);
-      assert.deepEqual(await verify(theirs), { id: '5', role: 'admin' });
+      assert.deepEqual(whoIs(await verify(theirs)), { id: '5', role: 'admin' });
       await assert.rejects(verify(local), InvalidToken);
       await assert.rejects(signToken(production, { sub: '1', role: 'admin', expires: '1h' }), ConfigError);
     } finally {
