@@ -17,7 +17,8 @@ type Identity = Readonly<{ caller: Caller } | { rejected: InvalidToken }>;
 export function identify(verify: VerifyToken): RequestHandler {
   return async (req, res, next) => {
     const header = req.get('authorization');
-    if (header !== undefined) res.locals['identity'] = await identityOf(header, verify);
+    if (isTwofold(req)) res.locals['identity'] = { rejected: new InvalidToken('more than one Authorization header') };
+    else if (header !== undefined) res.locals['identity'] = await identityOf(header, verify);
     next();
   };
 }
@@ -57,6 +58,9 @@ export function callerIn(res: Response): Caller | undefined {
 export const ownerFilter = ({ id, role }: Caller): string | null => (role === 'admin' ? null : id);
 
 const identityIn = (res: Response): Identity | undefined => res.locals['identity'] as Identity | undefined;
+
+/** Node keeps the first of several: a proxy in front of us that reads the last one would see another caller. */
+const isTwofold = (req: Request): boolean => (req.headersDistinct['authorization']?.length ?? 0) > 1;
 
 async function identityOf(header: string, verify: VerifyToken): Promise<Identity> {
   const token = bearerToken(header);
