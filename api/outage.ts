@@ -2,6 +2,7 @@ import { isGrpcServiceError, WorkflowUpdateRPCTimeoutOrCancelledError } from '@t
 
 import { isDatabaseOutage } from '../infra/database-outage.ts';
 import { KeysUnavailable } from '../infra/identity-keys.ts';
+import { UndecryptablePayload } from '../infra/payload-codec.ts';
 
 /** Thrown when a dependency is down and repeating the request later is harmless. Becomes 503 with Retry-After. */
 export class Unavailable extends Error {
@@ -36,6 +37,7 @@ export function isOutage(error: unknown): boolean {
   for (let e = error, depth = 0; e instanceof Error && depth < LONGEST_CHAIN; e = e.cause, depth++) {
     if (e instanceof Unavailable || e instanceof KeysUnavailable) return true;
     if (e instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return true;
+    if (e instanceof UndecryptablePayload) return true; // until this process has the key that the others encrypt with
     if (isGrpcServiceError(e)) return GRPC_OUTAGES.includes(e.code);
   }
   return isDatabaseOutage(error);

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
  * processes at once: all get the same one.
  */
 export async function keptSecret(file: string, make: () => Promise<string>): Promise<string> {
-  const known = await readSecret(file);
+  const known = await findSecret(file);
   if (known !== undefined) return known;
 
   const folder = dirname(file);
@@ -25,7 +25,8 @@ export async function keptSecret(file: string, make: () => Promise<string>): Pro
   return keptSecret(file, make);
 }
 
-async function readSecret(file: string): Promise<string | undefined> {
+/** A secret that may have been kept there. */
+export async function findSecret(file: string): Promise<string | undefined> {
   try {
     const secret = await readFile(file, 'utf8');
     await chmod(file, 0o600);

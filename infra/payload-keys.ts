@@ -3,6 +3,7 @@ import { z } from 'zod';
 /** Of AES-256. */
 export const KEY_BYTES = 32;
 const KEY = /^([\w.-]{1,64}):([A-Za-z0-9+/]{43}=)$/;
+export const KEY_NAME = /^[\w.-]{1,64}$/;
 
 /** A key of AES-256. Its id stands beside every payload that it encrypted. */
 export type PayloadKey = Readonly<{ id: string; secret: Buffer }>;

@@ -69,9 +69,9 @@ function chosen(names: readonly string[]): readonly WorkerName[] {
 async function openWorkers(config: Config, log: Logger, names: readonly WorkerName[]): Promise<Running> {
   for (const name of names) await NEEDS[name](config);
   Runtime.install(runtimeOptions(log));
+  const dataConverter = await temporalConverter(config, log); // a missing key must not wait for Temporal either
   const { connectionOptions, namespace } = temporalSettings();
   const connection = await pRetry(() => NativeConnection.connect(connectionOptions), { retries: CONNECT_RETRIES });
-  const dataConverter = await temporalConverter(config);
   const prepared = names.includes('checkout-worker') ? await prepareTemporal(config, dataConverter, log) : undefined;
 
   const opened = await Promise.all(
