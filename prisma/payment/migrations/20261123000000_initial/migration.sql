@@ -126,6 +126,8 @@ create table payment_webhooks (
   handled_at timestamptz,
   primary key (provider, event_id)
 );
+-- What was told about one charge, for the story of its order.
+create index ix_payment_webhooks_charge on payment_webhooks (provider, provider_payment_id);
 create index ix_payment_webhooks_open on payment_webhooks (received_at) where outcome is null;
 create index ix_payment_webhooks_handled on payment_webhooks (handled_at) where outcome is not null;
 
