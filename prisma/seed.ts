@@ -1,4 +1,5 @@
 import { appendToOutbox } from '../events/outbox.ts';
+import { makePersonalKeys, personalKeysOf } from '../events/personal-keys.ts';
 import { openPlatform, type SqlTransaction } from '../infra/databases.ts';
 import { products, stock, users } from './seed/catalogue.ts';
 import { productEvents, stockEvents, userEvents } from './seed/events.ts';
@@ -57,13 +58,16 @@ async function seed(tx: SqlTransaction): Promise<string> {
   const people = users();
   const catalogue = products();
   const rows = stock(catalogue);
+  const userIds = people.map(({ id }) => String(id));
   await insertUsers(tx, people);
+  await makePersonalKeys(tx, userIds);
   await insertCategories(tx, CATEGORIES);
   await insertProducts(tx, catalogue);
   await insertVariants(tx, catalogue);
   await insertLedger(tx, rows);
   await insertSnapshots(tx, rows);
   await movePastSeededIds(tx);
-  await appendToOutbox(tx, [...(await userEvents(people)), ...productEvents(catalogue), ...stockEvents(rows)]);
+  const told = userEvents(people, await personalKeysOf(tx, userIds));
+  await appendToOutbox(tx, [...told, ...productEvents(catalogue), ...stockEvents(rows)]);
   return `${people.length} users, ${catalogue.length} products in ${CATEGORIES.length} categories, ${rows.length} rows of stock`;
 }

@@ -1,12 +1,9 @@
 import type { EventType } from '../events/catalogue.ts';
-import { type PersonalCipher, PLAIN, revealed } from '../events/personal-fields.ts';
 import { type ReadEvent, readEvent } from '../events/read-event.ts';
 import type { StoredEvent } from '../events/stored-event.ts';
 import { type Databases, type SqlTransaction, TRANSACTION } from '../infra/databases.ts';
 import { Prisma } from '../prisma/views/generated/client.ts';
 import type { View, ViewName, ViewSettings } from './view.ts';
-
-export type ApplyOptions = ViewSettings & Readonly<{ cipher?: PersonalCipher }>;
 
 /**
  * Applies a batch to a view in one transaction with its inbox and offsets: all of it or nothing. Events that were applied
@@ -19,9 +16,9 @@ export async function applyToView(
   views: Databases['views'],
   view: View,
   batch: readonly StoredEvent[],
-  options: ApplyOptions,
+  options: ViewSettings,
 ): Promise<number> {
-  const events = await eventsFor(view, batch, options.cipher);
+  const events = eventsFor(view, batch);
   if (events.length === 0) return 0;
   return views.$transaction(async (tx) => {
     await lockView(tx, view.name, 'shared');
@@ -32,15 +29,10 @@ export async function applyToView(
   }, TRANSACTION);
 }
 
-/** What a view takes of a batch, checked, of the newest versions, with personal fields as they were. */
-export async function eventsFor(
-  { takes }: View,
-  batch: readonly StoredEvent[],
-  cipher = PLAIN,
-): Promise<readonly ReadEvent[]> {
+/** What a view takes of a batch, checked, of the newest versions. Personal fields stay sealed: views need no key. */
+export function eventsFor({ takes }: View, batch: readonly StoredEvent[]): readonly ReadEvent[] {
   const wanted = new Set<string>(takes satisfies readonly EventType[]);
-  const taken = batch.filter(({ type }) => wanted.has(type));
-  return Promise.all(taken.map((stored) => revealed(cipher, readEvent(stored))));
+  return batch.filter(({ type }) => wanted.has(type)).map((stored) => readEvent(stored));
 }
 
 /**

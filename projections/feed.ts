@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { EventBus, HandleEvents, Subscription } from '../events/bus/bus.ts';
+import type { StoredEvent } from '../events/stored-event.ts';
+import { traceEvents } from '../events/tracing.ts';
 import type { Databases } from '../infra/databases.ts';
 import type { Logger } from '../infra/log.ts';
-import { type ApplyOptions, applyToView } from './apply.ts';
-import { groupOf, type View, type ViewName } from './view.ts';
+import { applyToView } from './apply.ts';
+import { groupOf, type View, type ViewName, type ViewSettings } from './view.ts';
 
 export type ProjectionMetrics = Readonly<{
   /** A batch is committed: how many of its events were new to the view, and how long it took, milliseconds. */
@@ -17,7 +19,7 @@ export type FeedDeps = Readonly<{
   /** `db_materialized_view`. */
   db: Databases['views'];
   bus: Pick<EventBus, 'subscribe'>;
-  options: ApplyOptions;
+  options: ViewSettings;
   log: Logger;
   metrics?: ProjectionMetrics;
   /** Called after each batch. */
@@ -92,11 +94,13 @@ export class Feed {
 
   readonly #handle: HandleEvents = async (batch) => {
     const { db, options, metrics, onBatch, log } = this.#deps;
+    const startedAt = Date.now();
     const begun = performance.now();
     this.#inHandSince = begun;
     try {
       const events = await applyToView(db, this.view, batch, options);
       metrics?.applied(this.view.name, events, performance.now() - begun);
+      traceEvents(takenBy(this.view, batch), { verb: 'apply', by: this.view.name, startedAt }, log);
       if (this.#failing) log.info({ view: this.view.name }, 'the view goes on');
       this.#failing = false;
     } finally {
@@ -113,3 +117,6 @@ export class Feed {
     this.#failing = true;
   }
 }
+
+const takenBy = ({ takes }: View, batch: readonly StoredEvent[]): readonly StoredEvent[] =>
+  batch.filter(({ type }) => takes.some((one) => one === type));

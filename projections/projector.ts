@@ -4,10 +4,9 @@ import type { EventBus } from '../events/bus/bus.ts';
 import { Alarm } from '../events/wake-up.ts';
 import type { Databases } from '../infra/databases.ts';
 import type { Logger } from '../infra/log.ts';
-import type { ApplyOptions } from './apply.ts';
 import { Feed, type ProjectionMetrics } from './feed.ts';
 import { databaseNow, noteCaughtUp } from './progress.ts';
-import { groupOf, type View } from './view.ts';
+import { groupOf, type View, type ViewSettings } from './view.ts';
 
 export type ProjectionDeps = Readonly<{
   /** `db_materialized_view`. */
@@ -15,7 +14,7 @@ export type ProjectionDeps = Readonly<{
   bus: Pick<EventBus, 'subscribe' | 'lag'>;
   /** Each is fed by a group of its own: one that fails holds up no other. */
   views: readonly View[];
-  options: ApplyOptions;
+  options: ViewSettings;
   log: Logger;
   metrics?: ProjectionMetrics;
 }>;

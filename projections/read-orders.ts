@@ -18,8 +18,6 @@ export type ListedOrder = Readonly<{
   orderNumber: string;
   version: bigint;
   userId: string;
-  /** Of the customer, as the view of users knows it now; null before their first event. */
-  customerName: string | null;
   status: string;
   currency: string;
   total: bigint;
@@ -52,11 +50,11 @@ export async function readOrders(
   const state = status === undefined ? Prisma.empty : Prisma.sql`and o.status = ${status}`;
   const rows = await views.$queryRaw<ListedOrder[]>`
     select o.order_id::text as "orderId", o.order_number as "orderNumber", o.order_version as version,
-      o.user_id::text as "userId", u.full_name as "customerName", o.status, o.currency::text, o.total_amount as total,
-      o.refunded_amount as refunded, o.items, o.failure_code as "failureCode", o.payment_method as "paymentMethod",
+      o.user_id::text as "userId", o.status, o.currency::text, o.total_amount as total, o.refunded_amount as refunded,
+      o.items, o.failure_code as "failureCode", o.payment_method as "paymentMethod",
       o.payment_status as "paymentStatus", o.order_date as "placedAt", o.paid_at as "paidAt", o.closed_at as "closedAt",
       (extract(epoch from o.order_date) * 1000000)::bigint::text as "placedAtMicros"
-    from mv_orders o left join mv_users u on u.user_id = o.user_id
+    from mv_orders o
     where o.order_version > 0 ${owner} ${state} ${behind(after)}
     order by o.order_date desc, o.order_id
     limit ${limit + 1}`; // one more than shown tells whether there is a next page

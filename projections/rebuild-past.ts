@@ -4,16 +4,16 @@ import { UnreadableEvent } from '../events/bus/bus.ts';
 import type { StoredEvent } from '../events/stored-event.ts';
 import { isDatabaseOutage, sqlStateOf } from '../infra/database-outage.ts';
 import { type Databases, TRANSACTION } from '../infra/databases.ts';
-import { applyFresh, type ApplyOptions, eventsFor, inShadow } from './apply.ts';
+import { applyFresh, eventsFor, inShadow } from './apply.ts';
 import { NoHistory, type Stream } from './history-stream.ts';
 import * as row from './rebuild-row.ts';
-import type { View } from './view.ts';
+import type { View, ViewSettings } from './view.ts';
 
 export type PastDeps = Readonly<{
   views: Databases['views'];
   view: View;
   streams: readonly Stream[];
-  options: ApplyOptions;
+  options: ViewSettings;
   holder: string;
   signal: AbortSignal;
   /** Told after each piece how far it is, and how many events of the past were applied since the rebuild began. */
@@ -112,7 +112,7 @@ async function inOneGo(
   stored: readonly StoredEvent[],
   cursor: row.RebuildCursor | undefined,
 ): Promise<number> {
-  const events = await eventsFor(view, stored, options.cipher);
+  const events = eventsFor(view, stored);
   return patiently(signal, () =>
     views.$transaction(async (tx) => {
       await row.mustHold(tx, { view: view.name, holder });

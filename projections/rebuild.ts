@@ -2,13 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { type Databases, TRANSACTION } from '../infra/databases.ts';
 import { expectRow } from '../infra/rows.ts';
-import { type ApplyOptions, lockView } from './apply.ts';
+import { lockView } from './apply.ts';
 import { compareView, inboxDifference, takeTime, type ViewComparison } from './compare.ts';
 import { type History, historyOf, type HistoryPlaces, type HistorySource } from './history.ts';
 import { NoHistory } from './history-stream.ts';
 import { fillPast, patiently } from './rebuild-past.ts';
 import * as row from './rebuild-row.ts';
-import type { View, ViewName } from './view.ts';
+import type { View, ViewName, ViewSettings } from './view.ts';
 
 /** What a rebuild is at. */
 export type RebuildStep = Readonly<{
@@ -27,7 +27,7 @@ export type RebuildOptions = Readonly<{
   /** `db_materialized_view`, with three connections or more. */
   views: Databases['views'];
   places: HistoryPlaces;
-  options: ApplyOptions;
+  options: ViewSettings;
   /** Who does it, unlike anybody else; at most 100 characters. */
   holder: string;
   /** Where the past comes from; where it can be had best when absent. */

@@ -28,6 +28,11 @@ export type ViewRule = Readonly<{
   }>;
   /** Columns that tell who somebody is: that they differ is said, and not how. */
   personal?: readonly string[];
+  /**
+   * How a pair of rows is compared that cannot be compared as it is stored: both as their reader sees them. Of a row that
+   * has no counterpart only the key is looked at.
+   */
+  asRead?: (is: Facts, shouldBe: Facts) => Readonly<{ is: Facts; shouldBe: Facts }>;
 }>;
 
 /** A row that is not what it must be; one of the two is undefined where there is none. */
@@ -55,14 +60,29 @@ export async function* differencesOf(
     const order = compareKeys(rule, left.value, right.value);
     const [is, shouldBe] = [order <= 0 ? left.value : undefined, order >= 0 ? right.value : undefined];
     onRow();
-    // The text of `jsonb` has one form, so that equal rows are equal texts.
-    if (is?.row !== shouldBe?.row) {
-      yield { key: (is ?? shouldBe)?.key ?? [], is: factsOf(is), shouldBe: factsOf(shouldBe) };
-    }
+    const difference = differenceOf(rule, is, shouldBe);
+    if (difference !== undefined) yield { key: (is ?? shouldBe)?.key ?? [], ...difference };
     if (order <= 0) left = await are.next();
     if (order >= 0) right = await mustBe.next();
   }
 }
+
+function differenceOf(
+  { asRead }: ViewRule,
+  is: Row | undefined,
+  shouldBe: Row | undefined,
+): Omit<ViewDifference, 'key'> | undefined {
+  // The text of `jsonb` has one form, so that equal rows are equal texts.
+  if (is?.row === shouldBe?.row) return undefined;
+  const [left, right] = [factsOf(is), factsOf(shouldBe)];
+  if (asRead === undefined || left === undefined || right === undefined) return { is: left, shouldBe: right };
+  const read = asRead(left, right);
+  return differing(read.is, read.shouldBe).length === 0 ? undefined : read;
+}
+
+/** The columns that are not the same. */
+export const differing = (is: Facts, shouldBe: Facts): string[] =>
+  Object.keys(shouldBe).filter((column) => JSON.stringify(is[column]) !== JSON.stringify(shouldBe[column]));
 
 function inOrder({ key }: ViewRule, select: string): string {
   const names = Object.keys(key);

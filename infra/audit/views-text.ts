@@ -1,5 +1,5 @@
 import type { Finding } from './finding.ts';
-import type { Facts, ViewDifference, ViewRule } from './views-rows.ts';
+import { differing, type Facts, type ViewDifference, type ViewRule } from './views-rows.ts';
 
 /** Of one value that a finding quotes, characters. */
 const LONGEST_VALUE = 80;
@@ -19,9 +19,6 @@ export function findingOf(rule: ViewRule, { key, is, shouldBe }: ViewDifference)
     shouldBe: `${text(shouldBe)}, by ${source}: \`npm run views:rebuild -- ${rule.view}\``,
   };
 }
-
-const differing = (is: Facts, shouldBe: Facts): string[] =>
-  Object.keys(shouldBe).filter((column) => JSON.stringify(is[column]) !== JSON.stringify(shouldBe[column]));
 
 function quoted({ personal = [] }: ViewRule, column: string, value: unknown): string {
   if (personal.includes(column)) return `${column} (not shown)`;

@@ -1,6 +1,18 @@
-import type { ViewRule } from './views-rows.ts';
+import { openedData } from '../personal-seal.ts';
+import type { Facts, ViewRule } from './views-rows.ts';
 
 const USER = { user_id: 'number' } as const;
+
+/** The view has what the events say, sealed; the platform knows who it is, and has the key. */
+function profileAsRead(is: Facts, { key, ...shouldBe }: Facts): Readonly<{ is: Facts; shouldBe: Facts }> {
+  // Of somebody who was erased the view has the placeholders themselves, and nothing that was ever sealed.
+  if (typeof key !== 'string' || [is['username'], is['email'], is['full_name']].includes(null)) return { is, shouldBe };
+  const text = (column: string): string => String(is[column]);
+  const { username, email, fullName } = openedData(Buffer.from(key, 'hex'), text('user_id'), {
+    ...{ username: text('username'), email: text('email'), fullName: text('full_name') },
+  });
+  return { is: { ...is, username, email, full_name: fullName }, shouldBe };
+}
 
 /** Profiles from the platform, what each order adds from the orders, and the sums of that. */
 export const USER_RULES: readonly ViewRule[] = [
@@ -10,7 +22,10 @@ export const USER_RULES: readonly ViewRule[] = [
     is: `select user_id, username, email, full_name, status, user_version from mv_users u
       where (user_version, username, email, full_name, status) is distinct from (0, null, null, null, null)
         or not exists (select from mv_user_orders o where o.user_id = u.user_id)`,
-    shouldBe: `select id as user_id, username, email, full_name, status, version as user_version from users`,
+    shouldBe: `select u.id as user_id, u.username, u.email, u.full_name, u.status, u.version as user_version,
+        encode(k.key, 'hex') as key
+      from users u left join personal_keys k on k.user_id = u.id`,
+    asRead: profileAsRead,
     toldBy: { aggregate: 'user', idOf: (row) => String(row['user_id']) },
     personal: ['username', 'email', 'full_name'],
   },

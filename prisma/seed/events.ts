@@ -1,6 +1,7 @@
 import { adjustmentIdFor, stockAggregateId } from '../../events/ids.ts';
 import { type ShopEvent, shopEvent } from '../../events/outbox.ts';
-import { type PersonalCipher, PLAIN, sealed } from '../../events/personal-fields.ts';
+import { sealed } from '../../events/personal-fields.ts';
+import type { PersonalKeys } from '../../events/personal-keys.ts';
 import type { ProductSeed, StockSeed, UserSeed } from './catalogue.ts';
 import { CATEGORIES, type CategorySeed } from './words.ts';
 
@@ -14,13 +15,13 @@ export const seededStockId = (row: StockSeed): string => adjustmentIdFor(CAUSE, 
 export const seededAggregateId = ({ productId, variantId, locationCode }: StockSeed): string =>
   stockAggregateId(String(productId), idText(variantId), locationCode);
 
-export const userEvents = (users: readonly UserSeed[], cipher: PersonalCipher = PLAIN): Promise<ShopEvent[]> =>
-  Promise.all(
-    users.map(async ({ id, ...profile }) => {
-      const data = await sealed(cipher, 'UserCreated', { userId: String(id), ...profile });
-      return shopEvent('UserCreated', String(id), 1, CAUSE, data);
-    }),
-  );
+/** @param keys of all of them */
+export const userEvents = (users: readonly UserSeed[], keys: PersonalKeys): ShopEvent[] =>
+  users.map(({ id, ...profile }) => {
+    const userId = String(id);
+    const data = sealed(keys.get(userId) ?? null, { userId, ...profile });
+    return shopEvent('UserCreated', userId, 1, CAUSE, data);
+  });
 
 export function productEvents(products: readonly ProductSeed[]): ShopEvent[] {
   const categories = new Map<number | null, CategorySeed>(CATEGORIES.map((category) => [category.id, category]));

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 
-import { userAdministration } from '../../activities/inventory/users.ts';
+import type { EventData } from '../../events/catalogue.ts';
 import { requestIdFor } from '../../events/ids.ts';
-import type { PersonalCipher } from '../../events/personal-fields.ts';
+import { opened } from '../../events/personal-fields.ts';
+import { personalKeysOf } from '../../events/personal-keys.ts';
 import { signToken } from '../../infra/tokens.ts';
 import { query } from '../support/databases.ts';
 import { assertOutboxIsSound, eventsOf } from '../support/outbox.ts';
 import { temporalServer } from '../support/servers.ts';
-import { sha256 } from '../support/shop.ts';
 import { type OpenApi, openApi } from './open-api.ts';
 
 /** `sub` of the administrator's token. */
@@ -43,15 +43,20 @@ describe('users over HTTP', function () {
     assert.equal(res.status, 201, res.text);
     return res.body as Body;
   };
-  const eventsAbout = async (userId: unknown) => {
+  const storedAbout = async (userId: unknown) => {
     await assertOutboxIsSound(api.adminUrl('platform'));
-    const rows = await query<{ type: string; version: string; data: Body }>(
+    return query<{ type: string; version: string; data: EventData<'UserUpdated'> }>(
       api.adminUrl('platform'),
       `select type, aggregate_version as version, envelope -> 'data' as data from outbox
        where aggregate_type = 'user' and aggregate_id = $1 order by id`,
       [userId],
     );
-    return rows.map(({ type, version, data }) => [type, Number(version), data] as const);
+  };
+  /** As who has the key reads them. */
+  const eventsAbout = async (userId: unknown) => {
+    const key = (await personalKeysOf(api.platform, [String(userId)])).get(String(userId));
+    const rows = await storedAbout(userId);
+    return rows.map(({ type, version, data }) => [type, Number(version), opened(key, data)] as const);
   };
 
   it('are made with their event, and shown with their version', async () => {
@@ -207,30 +212,30 @@ describe('users over HTTP', function () {
     assert.deepEqual([get.status, get.headers['allow']], [405, 'PATCH']);
   });
 
-  it('have their personal fields in no event as they are, once somebody has keys', async () => {
-    const cipher: PersonalCipher = {
-      seal: (id, fields) => Promise.resolve(each(fields, (text) => `${id}|${Buffer.from(text).toString('hex')}`)),
-      open: (_id, fields) =>
-        Promise.resolve(each(fields, (text) => Buffer.from(text.split('|')[1] ?? '', 'hex').toString())),
-    };
-    const users = userAdministration({ platform: api.platform, cipher });
-    const request = { id: requestIdFor('/v1/users', ADMIN, randomUUID()), requestHash: sha256('x') };
+  it('have their personal fields in no event as they are, and are answered again from it as they were', async () => {
     const name = `secret-${randomUUID().slice(0, 8)}`;
-    const fields = { username: name, email: `${name}@shop.test`, fullName: 'Secret Name', status: 'ACTIVE' } as const;
-    const user = await users.create(request, fields);
-    assert.equal(user.replayed, false);
-    const correlationId = randomUUID();
-    await users.change({ userId: user.userId, changes: { fullName: 'Secret Park' }, expected: null, correlationId });
+    const [key, body] = [randomUUID(), person({ username: name, email: `${name}@shop.test`, fullName: 'Secret Name' })];
+    const made = (await create(body, key)).body as Body;
+    await change(made['userId'], { fullName: 'Secret Park' });
+    const stored = await storedAbout(made['userId']);
+    assert.equal(stored.length, 2);
+    assert.doesNotMatch(JSON.stringify(stored), /secret/i);
+    const again = await create(body, key);
+    assert.deepEqual([again.headers['idempotent-replayed'], again.body], ['true', made]);
+  });
 
-    const events = await eventsAbout(user.userId);
-    assert.equal(events.length, 2);
-    assert.doesNotMatch(JSON.stringify(events), /secret/i);
-    assert.deepEqual(await users.create(request, fields), { ...user, replayed: true });
+  it('are never called what stands for somebody who was erased', async () => {
+    const refused = async (fields: Body) => {
+      const made = await create(person(fields));
+      return [made.status, (made.body as Body)['code']];
+    };
+    assert.deepEqual(await refused({ username: 'erased-17' }), [409, 'USERNAME_TAKEN']);
+    assert.deepEqual(await refused({ email: 'Erased-17@erased.invalid' }), [409, 'EMAIL_TAKEN']);
+    const user = await made();
+    const changed = await change(user['userId'], { username: 'erased-17' });
+    assert.deepEqual([changed.status, (changed.body as Body)['code']], [409, 'USERNAME_TAKEN']);
   });
 });
-
-const each = (fields: Readonly<Record<string, string>>, change: (text: string) => string) =>
-  Object.fromEntries(Object.entries(fields).map(([name, text]) => [name, change(text)]));
 
 /** Of an event about this user. */
 const dataOf = (user: Body): Body => Object.fromEntries(Object.entries(user).filter(([name]) => name !== 'version'));

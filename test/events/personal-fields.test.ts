@@ -2,25 +2,15 @@ import assert from 'node:assert/strict';
 
 import { EVENT_TYPES, type EventData } from '../../events/catalogue.ts';
 import { shopEvent } from '../../events/outbox.ts';
-import { PERSONAL_FIELDS, type PersonalCipher, PLAIN, revealed, sealed } from '../../events/personal-fields.ts';
+import { opened, PERSONAL_FIELDS, sealed } from '../../events/personal-fields.ts';
 import { readEvent } from '../../events/read-event.ts';
+import { isPlaceholder, newPersonalKey, PERSONAL_NAMES, placeholdersOf } from '../../infra/personal-seal.ts';
 
 const USER: EventData<'UserCreated'> = {
-  ...{ userId: '7', username: 'mina', email: 'mina@shop.test', fullName: 'Mina Kim', status: 'ACTIVE' },
+  ...{ userId: '7', username: 'mina', email: 'mina@shop.test', fullName: '김미나', status: 'ACTIVE' },
 };
-
-/** Every field under a key of its user: letters reversed, the user's id in front. */
-const KEYED: PersonalCipher = {
-  seal: (userId, fields) => Promise.resolve(each(fields, (text) => `${userId}:${reversed(text)}`)),
-  open: (userId, fields) =>
-    Promise.resolve(
-      each(fields, (text) => (text.startsWith(`${userId}:`) ? reversed(text.slice(userId.length + 1)) : '')),
-    ),
-};
-
-const each = (fields: Readonly<Record<string, string>>, change: (text: string) => string) =>
-  Object.fromEntries(Object.entries(fields).map(([name, text]) => [name, change(text)]));
-const reversed = (text: string): string => [...text].reverse().join('');
+const ERASED = { ...USER, ...placeholdersOf('7') };
+const KEY = newPersonalKey();
 
 function asRead(data: EventData<'UserUpdated'>) {
   const event = shopEvent('UserUpdated', data.userId, 2, 'seed', data);
@@ -30,17 +20,47 @@ function asRead(data: EventData<'UserUpdated'>) {
 }
 
 describe('personal fields of events', () => {
-  it('are stored under the key of the person, and nothing else is', async () => {
-    const data = await sealed(KEYED, 'UserUpdated', USER);
-    assert.deepEqual(data, {
-      ...{ userId: '7', username: '7:anim', email: '7:tset.pohs@anim', fullName: '7:miK aniM', status: 'ACTIVE' },
-    });
-    assert.doesNotMatch(JSON.stringify(asRead(data)), /mina|Mina/);
+  it('are stored sealed, and nothing else is', () => {
+    const data = sealed(KEY, USER);
+    assert.deepEqual([data.userId, data.status], ['7', 'ACTIVE']);
+    for (const name of PERSONAL_NAMES) assert.match(data[name], /^sealed:v1:[\w-]{80}$/);
+    const bytes = PERSONAL_NAMES.map((name) => Buffer.from(data[name].slice('sealed:v1:'.length), 'base64url'));
+    assert.doesNotMatch(JSON.stringify(asRead(data)) + bytes.join(), /mina|김/i);
   });
 
-  it('come back as they were for who has the key', async () => {
-    const event = asRead(await sealed(KEYED, 'UserUpdated', USER));
-    assert.deepEqual((await revealed(KEYED, event)).data, USER);
+  it('come back as they were for who has the key', () => {
+    const event = asRead(sealed(KEY, USER));
+    assert.equal(event.type, 'UserUpdated');
+    assert.deepEqual(event.type === 'UserUpdated' && opened(KEY, event.data), USER);
+    for (const fullName of ['', ' ', 'sealed:v1:', 'x'.repeat(32), '가'.repeat(100), '👩‍👩‍👧', 'a"\\\n']) {
+      assert.equal(opened(KEY, sealed(KEY, { ...USER, fullName })).fullName, fullName);
+    }
+  });
+
+  it('never look the same twice, and do not tell how long a name is', () => {
+    const [one, other] = [sealed(KEY, USER), sealed(KEY, USER)];
+    for (const name of PERSONAL_NAMES) assert.notEqual(one[name], other[name]);
+    assert.equal(
+      one.fullName.length,
+      sealed(KEY, { ...USER, fullName: 'A much longer name than hers' }).fullName.length,
+    );
+  });
+
+  it('are placeholders for who has no key, or that of somebody else', () => {
+    for (const key of [null, undefined, newPersonalKey()]) assert.deepEqual(opened(key, sealed(KEY, USER)), ERASED);
+    assert.deepEqual(sealed(null, USER), ERASED);
+    assert.deepEqual(opened(KEY, ERASED), ERASED);
+  });
+
+  it('are placeholders when they were damaged, cut, or put in the place of another field or person', () => {
+    const data = sealed(KEY, USER);
+    const { username, email } = data;
+    const damaged = username.slice(0, -1) + (username.endsWith('A') ? 'B' : 'A');
+    const middle = `${username.slice(0, 40)}${username[40] === 'A' ? 'B' : 'A'}${username.slice(41)}`;
+    for (const text of [damaged, middle, email, username.slice(0, 30), 'sealed:v1:', 'sealed:v2:', 'mina', '']) {
+      assert.equal(opened(KEY, { ...data, username: text }).username, 'erased-7', text);
+    }
+    assert.deepEqual(opened(KEY, { ...data, userId: '8' }), { ...USER, userId: '8', ...placeholdersOf('8') });
   });
 
   it('are named for every type whose data tell who somebody is', () => {
@@ -52,9 +72,14 @@ describe('personal fields of events', () => {
     }
   });
 
-  it('stay readable as long as nobody has a key, and events without any are left alone', async () => {
-    assert.deepEqual(await sealed(PLAIN, 'UserCreated', USER), USER);
-    const event = asRead(USER);
-    assert.deepEqual(await revealed(PLAIN, event), event);
+  it('have placeholders that nobody else may be called, each person their own', () => {
+    const { username, email, fullName } = placeholdersOf('7');
+    assert.ok(isPlaceholder('username', username) && isPlaceholder('email', email));
+    assert.ok(isPlaceholder('username', username.toUpperCase()));
+    assert.notEqual(placeholdersOf('8').username, username);
+    for (const free of ['erased', 'erased-x', 'mina', 'erased-7@shop.test', 'un-erased-7']) {
+      assert.equal(isPlaceholder('username', free), false, free);
+    }
+    assert.equal(isPlaceholder('fullName', fullName), false, 'names need not be unique');
   });
 });

@@ -27,7 +27,7 @@ describe('the seeded catalogue', () => {
   const count = async (from: string): Promise<number> =>
     (await query<{ n: number }>(url, `select count(*)::int as n from ${from}`))[0]?.n ?? NaN;
 
-  it('is the same in two databases, but for the instants', async () => {
+  it('is the same in two databases, but for the instants and the keys of people', async () => {
     const other = await freshDatabases();
     try {
       assert.deepEqual(await seedPlatform(other.urls.platform), { seeded: true });
@@ -171,10 +171,13 @@ describe('the seeded catalogue', () => {
 });
 
 /** Everything but instants; rows with an id that PostgreSQL draws are compared in that order. */
+/** Whoever is seeded gets a key of their own, so what is sealed with it is never the same. */
 async function rowsOf(from: string, table: (typeof TABLES)[number]): Promise<unknown[]> {
   return query(
     from,
-    `select to_jsonb(t) - '{created_at,updated_at,last_updated_at,occurred_at}'::text[] #- '{envelope,time}' as row
+    `select regexp_replace(
+       (to_jsonb(t) - '{created_at,updated_at,last_updated_at,occurred_at}'::text[] #- '{envelope,time}')::text,
+       '"sealed:v1:[^"]+"', '"sealed"', 'g')::jsonb as row
      from ${table} t order by id`,
   );
 }

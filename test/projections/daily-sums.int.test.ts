@@ -48,7 +48,7 @@ describe('the sums of days', () => {
   /** A batch of the projection that has written all it writes, and waits before its commit. */
   async function heldBatch(batch: readonly StoredEvent[]) {
     const gate = new Gate();
-    const events = await eventsFor(sales, batch);
+    const events = eventsFor(sales, batch);
     const ended = views.$transaction(async (tx) => {
       await sales.apply(tx, events, SETTINGS);
       await gate.before(() => undefined)();

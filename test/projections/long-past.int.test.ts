@@ -60,7 +60,7 @@ describe('a batch of a view with a long past', function () {
   /** Applies events, and counts the rows that the transaction read of each table. */
   async function readBy(name: ViewName, events: readonly StoredEvent[]): Promise<Record<string, number>> {
     const view = viewNamed(name);
-    const wanted = await eventsFor(view, events);
+    const wanted = eventsFor(view, events);
     return views.$transaction(async (tx) => {
       await view.apply(tx, wanted, SETTINGS);
       const rows = await tx.$queryRaw<{ table: string; read: number }[]>`

@@ -117,7 +117,7 @@ describe('of two batches at once that touch the same rows', () => {
   /** Stops the first batch where it has locked its rows, or written them, until the second stands still behind it. */
   async function atOnce(name: ViewName, first: readonly StoredEvent[], second: readonly StoredEvent[]): Promise<void> {
     const view = viewNamed(name);
-    const events = await eventsFor(view, first);
+    const events = eventsFor(view, first);
     let behind: Promise<unknown> | undefined;
     const letTheSecondCome = async () => {
       if (behind !== undefined) return;

@@ -104,6 +104,7 @@ const STATEMENTS: Readonly<Record<DatabaseName, readonly string[]>> = {
     all(
       `insert into users (id, username, email, full_name) select ${ID}, 'user' || ${ID}, 'user' || ${ID} || '@shop.test', 'User ' || i`,
     ),
+    all(`insert into personal_keys (user_id, key) select ${ID}, sha256(${ID}::text::bytea)`),
     `insert into categories (id, name, slug) select 2000 + i, 'Parent ' || i, 'parent-' || i from generate_series(0, 49) as i`,
     `insert into categories (id, parent_id, name, slug)
       select 1000 + i, 2000 + i % 50, 'Category ' || i, 'category-' || i from generate_series(0, 499) as i`,

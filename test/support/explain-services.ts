@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import { adjustStock } from '../../activities/inventory/administration.ts';
+import { eraseCustomer } from '../../activities/inventory/erase.ts';
 import { productAdministration } from '../../activities/inventory/products.ts';
 import { inventoryReturnActivities } from '../../activities/inventory/return-activities.ts';
 import { storedAnswer } from '../../activities/inventory/stored-answer.ts';
@@ -155,6 +156,9 @@ async function administrate({ platform }: Pick<Services, 'platform'>): Promise<v
   const expected = null;
   const change = { expected, correlationId: randomUUID(), caller: '1', requestHash: sha256('change') };
   await users.change({ ...change, userId: '2', changes: { fullName: 'Another Name' } });
+  for (const userId of ['3', '3', generatedId(70_000)]) {
+    await eraseCustomer(platform, { userId, correlationId: randomUUID() });
+  }
 
   const products = productAdministration({ platform });
   const won = (minor: number) => ({ minor, currency: 'KRW' });

@@ -12,7 +12,7 @@ import { inOrders, inSales, inUsers } from '../../projections/read-applied.ts';
 import { readOrders } from '../../projections/read-orders.ts';
 import { readProduct, readProducts } from '../../projections/read-products.ts';
 import { readDailySales } from '../../projections/read-sales.ts';
-import { readUser } from '../../projections/read-users.ts';
+import { readCustomerNames, readUser } from '../../projections/read-users.ts';
 import { rebuildView } from '../../projections/rebuild.ts';
 import { readRebuilds, register, release } from '../../projections/rebuild-row.ts';
 import { groupOf } from '../../projections/view.ts';
@@ -31,13 +31,13 @@ export async function workViews(databases: TestDatabases): Promise<void> {
   const { urls } = databases;
   const views = openViews(urls.views, { poolSize: 4 });
   const bus = openBus(urls.bus, { poolSize: 1 });
+  const platform = openPlatform(urls.platform, { poolSize: 1 });
   try {
     await project(databases, views, bus);
-    await readAll(views);
+    await readAll({ views, platform });
     await upkeep(databases, views);
   } finally {
-    await views.$disconnect();
-    await bus.$disconnect();
+    await Promise.all([views, bus, platform].map((database) => database.$disconnect()));
   }
 }
 
@@ -84,7 +84,8 @@ function paidAndRefunded(event: StoredEvent): StoredEvent[] {
   });
 }
 
-async function readAll(views: Databases['views']): Promise<void> {
+async function readAll(databases: Pick<Databases, 'views' | 'platform'>): Promise<void> {
+  const { views } = databases;
   const userId = generatedId(50_000);
   const first = { userId: null, status: undefined, after: undefined, limit: 20 };
   for (const of of [null, userId]) {
@@ -100,7 +101,8 @@ async function readAll(views: Databases['views']): Promise<void> {
     }
   }
   await readProduct(views, generatedId(50_001));
-  await readUser(views, userId);
+  await readUser(databases, userId);
+  await readCustomerNames(databases, [userId, generatedId(60_000)]);
   const days = { from: '2026-01-01', to: '2026-12-31' };
   await readDailySales(views, { ...days, currency: undefined });
   await readDailySales(views, { ...days, currency: 'KRW' });

@@ -26,15 +26,15 @@ create extension if not exists pg_trgm;
 
 create table mv_users (
   user_id bigint primary key,
-  username varchar(50),
-  email varchar(255),
-  full_name varchar(100),
+  -- As the events have them: sealed under the key of the person, which only the platform has.
+  username text,
+  email text,
+  full_name text,
   status varchar(20),
   user_version bigint not null default 0,
   last_order_date timestamptz,
   synced_at timestamptz not null default now()
 );
-create index ix_mv_users_username on mv_users (username);
 
 -- What one order adds to its customer's totals. The view of users has rows of its own for that, and does not read
 -- mv_orders: each view can be rebuilt without the others.
@@ -160,6 +160,19 @@ create unique index uk_mv_orders_number on mv_orders (order_number) where order_
 create index ix_mv_orders_user on mv_orders (user_id, order_date desc, order_id);
 create index ix_mv_orders_status on mv_orders (status, order_date desc, order_id);
 create index ix_mv_orders_date on mv_orders (order_date desc, order_id);
+
+-- Wakes, at commit, who follows an order: its id, when the view learns of another version of it.
+create function tell_order_changed() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform pg_notify('orders_changed', new.order_id::text);
+  return null;
+end
+$$;
+create trigger tell_new after insert on mv_orders
+  for each row when (new.order_version > 0) execute function tell_order_changed();
+create trigger tell_change after update on mv_orders
+  for each row when (new.order_version > old.order_version) execute function tell_order_changed();
 
 create table mv_payments (
   payment_id uuid primary key,
