@@ -3,15 +3,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { Client, Connection } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
 import { pino } from 'pino';
 import supertest from 'supertest';
 
 import { createApp } from '../../api/app.ts';
+import { orderFeedOf } from '../../api/order-feed.ts';
 import { Cache } from '../../infra/cache/cache.ts';
 import { openMemory } from '../../infra/cache/memory.ts';
 import { type Config, readConfig } from '../../infra/config.ts';
 import { openBus, openOrder, openPayment, openPlatform, openViews } from '../../infra/databases.ts';
 import { webhookReaders } from '../../infra/payment-gateway/providers.ts';
+import { openCounters } from '../../infra/request-counters.ts';
 import { developmentTokens, tokenVerifier } from '../../infra/tokens.ts';
 import { freshDatabases } from '../support/databases.ts';
 
@@ -22,6 +25,8 @@ type OpenApiOptions = {
   paymentUrl?: string;
   busUrl?: string;
   viewsPort?: number;
+  /** How payloads are written to Temporal; in clear without it. */
+  dataConverter?: DataConverter;
 };
 
 /** Of the webhooks that these tests sign: the second one is about to replace the first. */
@@ -32,7 +37,7 @@ export type OpenApi = Awaited<ReturnType<typeof openApi>>;
 /** The app on databases of its own, without a socket. Its log lines are kept for whoever looks for leaks. */
 export async function openApi(
   temporalAddress: string,
-  { settings = {}, platformUrl, paymentUrl, viewsPort, busUrl }: Readonly<OpenApiOptions> = {},
+  { settings = {}, platformUrl, paymentUrl, viewsPort, busUrl, dataConverter = {} }: Readonly<OpenApiOptions> = {},
 ) {
   const databases = await freshDatabases({ seed: true });
   const dataDir = await mkdtemp(join(tmpdir(), 'commerce-saga-api-'));
@@ -45,7 +50,7 @@ export async function openApi(
   });
   const bus = openBus(busUrl ?? databases.urls.bus, { poolSize: 2 });
   const connection = Connection.lazy({ address: temporalAddress });
-  const client = new Client({ connection });
+  const client = new Client({ connection, dataConverter });
   const lines: string[] = [];
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
   const links = { temporalUiUrl: 'http://temporal.test', namespace: 'default' };
@@ -53,21 +58,28 @@ export async function openApi(
   const verify = await tokenVerifier(config);
   const webhooks = await webhookReaders(config);
   const cache = new Cache(openMemory({ ttlMs: 60_000 }));
+  const counters = openCounters(config, log);
   const stopping = new AbortController();
-  const app = createApp({
+  const orderFeed = orderFeedOf(order, log);
+  const deps = {
     config,
     databases: { platform, order, payment, views, bus },
     cache,
+    counters,
     temporal,
     verify,
     webhooks,
     links,
+    orderFeed,
     log,
     stopping: stopping.signal,
-  });
+  };
+  const app = createApp(deps);
 
   return {
     app,
+    /** For another process on the same databases. */
+    deps,
     config,
     client,
     platform,
@@ -86,6 +98,7 @@ export async function openApi(
     stop: () => stopping.abort(),
     async close() {
       stopping.abort();
+      counters.close();
       const closed = [platform, order, payment, views, bus].map((database) => database.$disconnect());
       await Promise.all([...closed, connection.close()]);
       await databases.drop();
