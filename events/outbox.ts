@@ -1,4 +1,5 @@
 import type { SqlTransaction } from '../infra/databases.ts';
+import { carriedNow } from '../infra/trace-context.ts';
 import { EVENT_TYPES, type EventData, type EventType } from './catalogue.ts';
 import { eventIdFor } from './ids.ts';
 
@@ -49,12 +50,16 @@ export function shopEvent<T extends EventType>(
   };
 }
 
-/** Writes the events in the caller's transaction: state and events are stored together, or neither is. */
+/**
+ * Writes the events in the caller's transaction: state and events are stored together, or neither is. Each is stored with
+ * the ids of the request that it comes from (CloudEvents' `traceparent`, and `requestid`), where there is one.
+ */
 export async function appendToOutbox(tx: SqlTransaction, events: readonly ShopEvent[]): Promise<void> {
+  const carried = carriedNow();
   await tx.$executeRaw`
     insert into outbox (event_id, type, aggregate_type, aggregate_id, aggregate_version, envelope)
     select (e ->> 'id')::uuid, e ->> 'type', e ->> 'aggregateType', e ->> 'subject', (e ->> 'aggregateVersion')::bigint,
       e || jsonb_build_object('time', to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
-    from jsonb_array_elements(${JSON.stringify(events)}::jsonb) with ordinality as a(e, position)
+    from jsonb_array_elements(${JSON.stringify(events.map((event) => ({ ...event, ...carried })))}::jsonb) with ordinality as a(e, position)
     order by position`;
 }

@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import type { Logger } from '../infra/log.ts';
 import type { EventBus } from './bus/bus.ts';
 import { type HeldLeases, LeaseLost, type LeaseOptions, withLeases } from './relay-leases.ts';
 import { readyToPublish, type RefusedSubjects } from './relay-ready.ts';
 import { type Cursor, markPublished, type OutboxDatabase, readWaiting, type WaitingEvent } from './relay-tables.ts';
 import { subjectOf } from './stored-event.ts';
+import { traceEvents } from './tracing.ts';
 
 export type PassDeps = Readonly<{
   db: OutboxDatabase;
@@ -17,6 +19,7 @@ export type PassDeps = Readonly<{
   refused: RefusedSubjects;
   stopping: AbortSignal;
   told: (outcome: BatchOutcome) => void;
+  log?: Logger;
 }>;
 
 export type BatchOutcome = Readonly<{
@@ -67,10 +70,11 @@ async function walk(deps: PassDeps, held: HeldLeases): Promise<PassResult> {
 }
 
 async function publishPage(deps: PassDeps, held: HeldLeases, page: readonly WaitingEvent[]): Promise<number> {
-  const { db, bus, lease, refused, told } = deps;
+  const { db, bus, service, lease, refused, told, log } = deps;
   const ready = readyToPublish(page, refused, performance.now());
   if (ready.length === 0) return 0;
   held.check();
+  const startedAt = Date.now();
   const notStored = await withinLimit(bus.publish(ready.map(({ event }) => event)));
   const now = performance.now();
   const stored = ready.filter(({ event }) => !notStored.has(subjectOf(event)));
@@ -82,6 +86,11 @@ async function publishPage(deps: PassDeps, held: HeldLeases, page: readonly Wait
   const published = ids.length === 0 ? 0 : await markPublished(db, lease.holder, ids);
   const fenced = ids.length - published;
   told({ published, fenced, refused: notStored });
+  traceEvents(
+    stored.map(({ event }) => event),
+    { verb: 'publish', by: service, startedAt },
+    log,
+  );
   if (fenced > 0) throw new LeaseLost(`${fenced} of ${ids.length} events were published by a relay that had lost them`);
   return published;
 }

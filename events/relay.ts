@@ -100,6 +100,7 @@ class RelayLoop {
       batchSize: deps.batchSize ?? BATCH_SIZE,
       refused: new RefusedSubjects(),
       told: (outcome) => this.#tell(outcome),
+      ...(deps.log && { log: deps.log }),
     };
   }
 

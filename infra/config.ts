@@ -10,6 +10,7 @@ import { credentialsAreWhole, type KafkaSettings, kafkaSettings, kafkaVariables 
 import { type PayloadSettings, payloadSettings, payloadVariables } from './payload-keys.ts';
 import { type RetentionSettings, retentionSettings, retentionVariables } from './retention-settings.ts';
 import { isTimeZone } from './time-zone.ts';
+import { type TracingSettings, tracingSettings, tracingVariables } from './tracing-settings.ts';
 
 /** The databases of the system, by the name that appears in `<NAME>_DATABASE_URL`. */
 export const DATABASES = ['platform', 'order', 'payment', 'views', 'bus', 'gateway'] as const;
@@ -89,6 +90,7 @@ const environment = z.object({
   ...retentionVariables,
   ...kafkaVariables,
   ...payloadVariables,
+  ...tracingVariables,
 });
 const checked = environment.refine(credentialsAreWhole, {
   path: ['KAFKA_USERNAME, KAFKA_PASSWORD'],
@@ -151,6 +153,7 @@ export type Config = Readonly<{
   kafka: KafkaSettings | undefined;
   /** How payloads are kept in Temporal. */
   payloads: PayloadSettings;
+  tracing: TracingSettings;
 }> &
   ApiSettings;
 
@@ -230,6 +233,7 @@ export function readConfig(env: NodeJS.ProcessEnv = loadedEnvironment()): Config
     retention: retentionSettings(e),
     kafka: kafkaSettings(e),
     payloads: payloadSettings(e, e.NODE_ENV === 'production'),
+    tracing: tracingSettings(e),
   };
 }
 

@@ -1,12 +1,30 @@
-import { type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, pino } from 'pino';
 
 import type { Config } from './config.ts';
+import { errorForLog, redaction, scrubbed } from './redact.ts';
+import { logFields } from './trace-context.ts';
 
 export type { Logger };
 
-/** Never written to a log, wherever it appears in a logged object. */
-const REDACTED = ['authorization', 'token', 'password', 'email'].flatMap((key) => [key, `*.${key}`, `*.*.${key}`]);
-
-/** One logger per process: JSON lines on standard output, secrets and personal data replaced. */
-export const openLog = ({ logLevel }: Pick<Config, 'logLevel'>, name: string): Logger =>
-  pino({ name, level: logLevel, redact: { paths: REDACTED, censor: '[redacted]' } });
+/**
+ * One logger per process: JSON lines on standard output, each with the ids of the request that it is about. Secrets and
+ * personal data are replaced by key, errors shown by an allow-list, and what is left is searched as text.
+ *
+ * @param destination tests read the lines there
+ */
+export const openLog = (
+  { logLevel }: Pick<Config, 'logLevel'>,
+  name: string,
+  destination?: DestinationStream,
+): Logger =>
+  pino(
+    {
+      name,
+      level: logLevel,
+      redact: redaction,
+      serializers: { err: errorForLog, error: errorForLog, cause: errorForLog },
+      mixin: () => logFields(),
+      hooks: { streamWrite: scrubbed },
+    },
+    destination ?? pino.destination(1),
+  );

@@ -1,5 +1,7 @@
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { type Logger, openLog } from './log.ts';
+import { scrubbed } from './redact.ts';
+import { openTracing, type Tracing } from './tracing.ts';
 
 /** A started process part: where it is reached, and how it is drained. */
 export type Running = Readonly<{ url?: string; close: () => Promise<void> }>;
@@ -24,6 +26,7 @@ export async function runProcess(
 ): Promise<void> {
   const config = configOrExit();
   const log = openLog(config, name);
+  const tracing = openTracing(config, name, log);
   const supervised = process.send !== undefined;
   let running: Running | undefined;
   let stopping = false;
@@ -38,7 +41,7 @@ export async function runProcess(
       process.exit(1);
     }, config.shutdownGraceMs + EXIT_MARGIN_MS);
     limit.unref();
-    void drain(running, log).then((code) => process.exit(code));
+    void drain(running, tracing, log).then((code) => process.exit(code));
   };
   process.on('SIGTERM', () => stop('SIGTERM'));
   for (const signal of ['SIGINT', 'SIGHUP'] as const) {
@@ -54,7 +57,7 @@ export async function runProcess(
   } catch (error) {
     // A missing setting needs no stack: its message says what to set.
     if (!(error instanceof ConfigError)) log.fatal({ err: error }, 'could not start');
-    process.stderr.write(`${name}: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`${name}: ${scrubbed(error instanceof Error ? error.message : String(error))}\n`);
     process.exit(1);
   }
   log.info({ url: running.url }, 'ready');
@@ -77,9 +80,10 @@ function announceReady(url: string | undefined): void {
   process.send?.(message);
 }
 
-async function drain(running: Running | undefined, log: Logger): Promise<number> {
+async function drain(running: Running | undefined, tracing: Tracing, log: Logger): Promise<number> {
   try {
     await running?.close();
+    await tracing.close();
     return 0;
   } catch (error) {
     log.error({ err: error }, 'could not drain');

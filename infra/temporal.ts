@@ -4,6 +4,7 @@ import { loadClientConnectConfig } from '@temporalio/envconfig';
 import proto from '@temporalio/proto';
 
 import type { Logger } from './log.ts';
+import { tracedClient } from './temporal-tracing.ts';
 
 export type TemporalClient = Readonly<{ client: Client; connection: Connection; namespace: string }>;
 
@@ -25,7 +26,8 @@ export function temporalSettings() {
 export function openTemporal(dataConverter: DataConverter): TemporalClient {
   const { connectionOptions, namespace } = temporalSettings();
   const connection = Connection.lazy(connectionOptions);
-  return { client: new Client({ connection, namespace, dataConverter }), connection, namespace };
+  const interceptors = { workflow: [tracedClient] };
+  return { client: new Client({ connection, namespace, dataConverter, interceptors }), connection, namespace };
 }
 
 /**

@@ -34,7 +34,9 @@ for (const name of DATABASES) {
 // Bundled from the compiled files: what is built is what was checked.
 const workflowsPath = join(out, 'workflows', 'index.js');
 const failureConverterPath = join(out, 'workflows', 'failure-converter.js');
-const bundle = await bundleWorkflowCode({ workflowsPath, failureConverterPath, logger: new DefaultLogger('WARN') });
+const workflowInterceptorModules = [join(out, 'workflows', 'tracing.js')];
+const logger = new DefaultLogger('WARN');
+const bundle = await bundleWorkflowCode({ workflowsPath, failureConverterPath, workflowInterceptorModules, logger });
 await writeFile(join(out, 'workflow-bundle.js'), bundle.code);
 process.stdout.write(`Built ${folder}/ and ${folder}/workflow-bundle.js.\n`);
 

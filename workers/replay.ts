@@ -9,7 +9,7 @@ import { NothingIsRunning } from '../infra/endpoints.ts';
 import { openSystemTemporal } from '../infra/system-temporal.ts';
 import { temporalConverter } from '../infra/temporal-converter.ts';
 import { type History, historyFromJson } from '../infra/temporal-history.ts';
-import { workflowCode } from './temporal-worker.ts';
+import { interceptorModules, workflowCode } from './temporal-worker.ts';
 
 type Named = Readonly<{ workflowId: string; history: History }>;
 
@@ -48,10 +48,9 @@ process.exitCode = failures > 0 ? 1 : 0;
 async function replayAll(histories: readonly Named[]): Promise<number> {
   let failed = 0;
   const dataConverter = await temporalConverter(config);
-  for await (const { workflowId, error } of Worker.runReplayHistories(
-    { ...workflowCode(), dataConverter },
-    histories,
-  )) {
+  const code = workflowCode();
+  const options = { ...code, interceptors: interceptorModules(code), dataConverter };
+  for await (const { workflowId, error } of Worker.runReplayHistories(options, histories)) {
     if (error !== undefined) failed += 1;
     const count = histories.find((named) => named.workflowId === workflowId)?.history.events?.length ?? 0;
     const how = error === undefined ? `ok (${count} events)` : `DOES NOT FIT: ${causeOf(error.message)}`;

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { Client } from '@temporalio/client';
@@ -7,6 +8,8 @@ import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/w
 
 import type { Config } from '../infra/config.ts';
 import type { Logger } from '../infra/log.ts';
+import { tracedClient } from '../infra/temporal-tracing.ts';
+import { activityTracing, workflowSpans } from './tracing.ts';
 
 /** What every worker of a process shares. */
 export type WorkerContext = Readonly<{
@@ -24,7 +27,7 @@ export const clientOf = ({
   namespace,
   dataConverter,
 }: Pick<WorkerContext, 'connection' | 'namespace' | 'dataConverter'>): Client =>
-  new Client({ connection, namespace, dataConverter });
+  new Client({ connection, namespace, dataConverter, interceptors: { workflow: [tracedClient] } });
 
 /** A worker and what it must close when its last task has ended. */
 export type OpenWorker = Readonly<{ worker: Worker; close: () => Promise<void> }>;
@@ -43,8 +46,16 @@ export function createWorker(
     dataConverter,
     shutdownGraceTime: config.shutdownGraceMs,
     maxConcurrentActivityTaskExecutions: config.databasePoolSize * ACTIVITIES_PER_CONNECTION,
+    interceptors: { activity: [activityTracing], ...interceptorModules(options) },
+    sinks: workflowSpans(),
     ...options,
   });
+}
+
+/** Of workflows that are bundled now; the bundle of `npm run build` holds them. */
+export function interceptorModules({ workflowsPath }: Pick<WorkerOptions, 'workflowsPath'>) {
+  if (workflowsPath === undefined) return {};
+  return { workflowModules: [join(dirname(workflowsPath), `tracing${extname(workflowsPath)}`)] };
 }
 
 /** The bundle that `npm run build` made, where there is one; else the workflows are bundled now, from their source. */

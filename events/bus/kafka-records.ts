@@ -23,6 +23,7 @@ export const recordOf = (topic: string, event: StoredEvent): TextRecord => ({
     aggregateType: event.aggregateType,
     aggregateId: event.aggregateId,
     aggregateVersion: String(event.aggregateVersion),
+    ...(typeof event.envelope['traceparent'] === 'string' && { traceparent: event.envelope['traceparent'] }),
   },
 });
 

@@ -5,10 +5,10 @@ import { Client as TemporalClient, Connection } from '@temporalio/client';
 import { Client as PgClient, type QueryResultRow } from 'pg';
 
 import { type DatabaseName, readConfig } from '../../infra/config.ts';
-import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { isAlive } from '../../infra/embedded/child.ts';
 import { freePort } from '../../infra/embedded/ports.ts';
 import { type EmbeddedTemporalServer, startTemporal } from '../../infra/embedded/temporal-server.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { developmentTokens, signToken } from '../../infra/tokens.ts';
 import { type Child, startChild } from './child.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
@@ -19,6 +19,9 @@ import { type ShopClient, shopClient } from './shop-client.ts';
 /** The whole system as real processes on one machine: databases, Temporal, gateway, API, and workers on demand. */
 export type TestSystem = Readonly<{
   shop: ShopClient;
+  /** The process behind `shop`. */
+  api: Child;
+  gateway: Child;
   gatewayUrl: string;
   temporalAddress: string;
   temporal: TemporalClient;
@@ -142,6 +145,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<TestSyst
 
   return {
     shop: shopClient(api.url, tokens),
+    ...{ api, gateway },
     gatewayUrl: gateway.url,
     temporalAddress,
     temporal: new TemporalClient({ connection }),
