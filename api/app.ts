@@ -10,6 +10,7 @@ import { codecAccess, codecRoutes } from './codec.ts';
 import { receiveWebhook } from './contract/webhooks.ts';
 import { deadLetterRoutes } from './dead-letters.ts';
 import type { ApiDeps } from './deps.ts';
+import { docsRoutes } from './docs.ts';
 import { healthRoutes } from './health.ts';
 import { inventoryRoutes } from './inventory.ts';
 import { refusedWebhookLimit, requestLimit } from './limits.ts';
@@ -41,7 +42,7 @@ const PREFLIGHT_AGE_S = 600;
 
 /** The HTTP API without a socket: tests call it as it is, `server.ts` listens. It opens and closes nothing. */
 export function createApp(deps: ApiDeps): Express {
-  const { config, log, verify } = deps;
+  const { config, counters, log, verify } = deps;
   const app = express();
   app.disable('x-powered-by');
   app.set('trust proxy', config.trustProxy);
@@ -52,10 +53,11 @@ export function createApp(deps: ApiDeps): Express {
     app.use(cors({ origin: [...config.corsOrigins], exposedHeaders: EXPOSED_HEADERS, maxAge: PREFLIGHT_AGE_S }));
   }
   app.use(mount([...healthRoutes(deps), ...webhookRoutes(deps)]));
-  app.use(expressPath(receiveWebhook.path), refusedWebhookLimit());
-  app.use(identify(verify), requestLimit(config.rateLimitPerMinute), refuseBadTokens);
+  app.use(expressPath(receiveWebhook.path), refusedWebhookLimit(counters));
+  app.use(identify(verify), requestLimit(counters, config.rateLimitPerMinute), refuseBadTokens);
   app.use(
     mount([
+      ...docsRoutes(),
       ...checkoutRoutes(deps),
       ...orderListRoutes(deps),
       ...orderRoutes(deps),

@@ -8,7 +8,7 @@ import { cancelOrder, getOrder, listOrders } from './orders.ts';
 import { changeProduct, createProduct, getProduct, listProducts } from './products.ts';
 import { refundOrder } from './refunds.ts';
 import { listDailySales } from './sales.ts';
-import { getHealth, getReadiness } from './system.ts';
+import { getDocsAsset, getHealth, getOpenApi, getReadiness, showDocs } from './system.ts';
 import { changeUser, createUser, getOwnUser } from './users.ts';
 import { getView, listViews, rebuildView } from './views.ts';
 import { receiveWebhook } from './webhooks.ts';
@@ -24,6 +24,6 @@ export const OPERATIONS: readonly Operation[] = [
   ...[listAttention, resolveParked],
   ...[listDeadLetters, redriveDeadLetter, discardDeadLetter],
   ...[listViews, getView, rebuildView],
-  ...[getHealth, getReadiness],
+  ...[getHealth, getReadiness, getOpenApi, showDocs, getDocsAsset],
   ...[decodePayloads, openCodecSession],
 ];
