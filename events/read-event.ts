@@ -11,7 +11,8 @@ import { upcast } from './upcast.ts';
  * `time` is the database's, of the transaction that made it.
  */
 export type ReadEvent = {
-  [T in EventType]: ShopEvent<T> & Readonly<{ time: string; traceparent?: string | undefined }>;
+  [T in EventType]: ShopEvent<T> &
+    Readonly<{ time: string; traceparent?: string | undefined; requestid?: string | undefined }>;
 }[EventType];
 
 /**
@@ -42,14 +43,15 @@ export const envelopeSchema = z.object({
   aggregateType: z.string(),
   aggregateVersion: z.int().min(1).describe('from 1 on, without gaps within one aggregate'),
   correlationId: z.string().describe('what caused it: an order id, or the id of an administrative request'),
-  traceparent: z.string().optional().describe('W3C trace context'),
+  traceparent: z.string().optional().describe('W3C trace context of the request that it comes from'),
+  requestid: z.string().optional().describe('X-Request-Id of the request that it comes from'),
   data: z.unknown(),
 });
 type Envelope = z.output<typeof envelopeSchema>;
 
 /**
  * Checks a stored event against the catalogue and brings its data to the newest version. Personal fields stay as they were
- * stored (see `revealed`).
+ * stored (see `opened`).
  *
  * @param types the catalogue; tests have types with a past
  * @throws UnknownEvent with the reason, which holds no data of the event
