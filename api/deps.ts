@@ -3,6 +3,7 @@ import type { Config } from '../infra/config.ts';
 import type { Databases } from '../infra/databases.ts';
 import type { Logger } from '../infra/log.ts';
 import type { ReadWebhook } from '../infra/payment-gateway/webhook.ts';
+import type { RequestCounters } from '../infra/request-counters.ts';
 import type { TemporalClient } from '../infra/temporal.ts';
 import type { VerifyToken } from '../infra/tokens.ts';
 import type { OrderFeed } from './order-feed.ts';
@@ -17,6 +18,8 @@ export type ApiDeps = Readonly<{
   databases: Pick<Databases, 'platform' | 'order' | 'payment' | 'views' | 'bus'>;
   /** Of what the public catalogue shows. */
   cache: Cache;
+  /** What the limits of requests are counted with. */
+  counters: RequestCounters;
   temporal: TemporalClient;
   verify: VerifyToken;
   /** How to read the webhooks of each provider that may send some, by the name in the path. */

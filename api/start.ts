@@ -11,10 +11,12 @@ import type { Logger } from '../infra/log.ts';
 import { type MetricsServer, serveMetrics } from '../infra/metrics.ts';
 import { webhookReaders } from '../infra/payment-gateway/providers.ts';
 import type { Running } from '../infra/process.ts';
+import { countedAlone, openCounters } from '../infra/request-counters.ts';
 import { openTemporal } from '../infra/temporal.ts';
 import { temporalConverter } from '../infra/temporal-converter.ts';
 import { tokenVerifier } from '../infra/tokens.ts';
 import { createApp } from './app.ts';
+import { followOrderChanges, orderFeedOf } from './order-feed.ts';
 import { followProductChanges } from './product-changes.ts';
 
 const DEFAULT_PORT = 3_000;
@@ -33,8 +35,8 @@ export async function startApi(config: Config, log: Logger): Promise<Running> {
   const viewsUrl = databaseUrl(config, 'views');
   const views = openViews(viewsUrl, pool);
   const bus = openBus(databaseUrl(config, 'bus'), { poolSize: BUS_POOL_SIZE });
-  const verify = await tokenVerifier(config);
-  const temporal = openTemporal(await temporalConverter(config));
+  const verify = await tokenVerifier(config, log);
+  const temporal = openTemporal(await temporalConverter(config, log));
   const links = { temporalUiUrl: config.temporalUiUrl, namespace: temporal.namespace };
   const webhooks = await webhookReaders(config);
   if (webhooks.size === 0) log.warn('GATEWAY_WEBHOOK_SECRETS is not set: no webhook of a payment provider is taken');
@@ -42,21 +44,26 @@ export async function startApi(config: Config, log: Logger): Promise<Running> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const cache = openCache(config, log, cacheMetrics(registry));
+  const counters = openCounters(config, log, countedAlone(registry));
   const stopping = new AbortController();
-  const deps = { config, databases, cache, temporal, verify, webhooks, links, log, stopping: stopping.signal };
+  const orderFeed = orderFeedOf(order, log);
+  const served = { databases, cache, counters, temporal, webhooks, orderFeed };
+  const deps = { ...served, config, verify, links, log, stopping: stopping.signal };
   const app = createApp(deps);
 
   const metrics = await metricsServer(config, registry, log);
   const server = createServer({ headersTimeout: HEADERS_LIMIT_MS, requestTimeout: REQUEST_LIMIT_MS }, app);
   await listen(server, config);
   const changes = followProductChanges(viewsUrl, cache, log);
+  const orderChanges = followOrderChanges(viewsUrl, orderFeed, log);
   return {
     url: urlOf(server),
     close: async () => {
       stopping.abort();
       await drain(server, config.shutdownGraceMs);
-      await Promise.all([changes.close(), metrics?.close()]);
+      await Promise.all([changes.close(), orderChanges.close(), metrics?.close()]);
       await cache.close();
+      counters.close();
       const closed = Object.values(databases).map((database) => database.$disconnect());
       await Promise.all([...closed, temporal.connection.close()]);
     },

@@ -1,6 +1,5 @@
-import { createClient } from 'redis';
-
 import type { Logger } from '../log.ts';
+import { openRedisLink } from '../redis-link.ts';
 import { type CacheStore, EVERYTHING } from './cache.ts';
 
 export type RedisOptions = Readonly<{
@@ -13,14 +12,6 @@ export type RedisOptions = Readonly<{
 
 /** The number is that of the entries' form: two releases that run side by side must not read each other's. */
 const PREFIX = 'commerce-saga:cache:1:';
-/** A cache that is slower than this is slower than the database. */
-const ANSWER_LIMIT_MS = 150;
-/** Redis is left alone that long after it failed. */
-const REST_MS = 500;
-const CONNECT_LIMIT_MS = 2_000;
-const LONGEST_PAUSE_MS = 2_000;
-/** Of one process, sent and not answered: Redis that stands still must not fill our memory. */
-const MOST_COMMANDS = 2_000;
 /** A tag is remembered longer than any entry that was loaded before it changed can be shown. */
 const TAG_LIVES = 4;
 
@@ -31,47 +22,17 @@ const TAG_LIVES = 4;
  * before anything is read from it again.
  */
 export function openRedis({ url, ttlMs, log, prefix = PREFIX }: RedisOptions): CacheStore {
-  const client = createClient({
-    url,
-    disableOfflineQueue: true,
-    commandsQueueMaxLength: MOST_COMMANDS,
-    socket: {
-      connectTimeout: CONNECT_LIMIT_MS,
-      reconnectStrategy: (retries) => Math.min(50 * 2 ** retries, LONGEST_PAUSE_MS),
-    },
-  });
+  const { ask, close } = openRedisLink({ url, log, meanwhile: 'reading without it' });
   const tagPrefix = `${prefix}tag:`;
   /** The entry, and the instant since when Redis has lost nothing. */
   const keysOf = (key: string): string[] => [`${prefix}entry:${key}`, `${prefix}begun`];
-  let restUntilMs = 0;
-  let failing = false;
   /** Counts the changes that Redis may not know of, and up to which count it has been told "everything". */
   let missed = 0;
   let madeUpFor = 0;
 
-  const fail = (error: unknown): void => {
-    if (!failing) log.warn({ err: error }, 'Redis does not answer: reading without it meanwhile');
-    failing = true;
-  };
-  client.on('error', fail);
-  client.connect().catch(fail); // it goes on trying, and rejects only when it is closed before it was connected
-
-  const ask = async <T>(command: () => Promise<T>): Promise<T> => {
-    if (!client.isReady || performance.now() < restUntilMs) throw new Error('Redis is away');
-    try {
-      const answer = await inTime(command());
-      if (failing) log.info('Redis answers again');
-      failing = false;
-      return answer;
-    } catch (error) {
-      restUntilMs = performance.now() + REST_MS;
-      fail(error);
-      throw error;
-    }
-  };
   const invalidate = async (tags: readonly string[]): Promise<void> => {
     const args = [tagPrefix, String(TAG_LIVES * ttlMs), ...tags];
-    await ask(() => client.eval(INVALIDATE, { arguments: args }));
+    await ask((client) => client.eval(INVALIDATE, { arguments: args }));
   };
   const makeUp = async (): Promise<void> => {
     const count = missed;
@@ -83,13 +44,13 @@ export function openRedis({ url, ttlMs, log, prefix = PREFIX }: RedisOptions): C
   return {
     async read(key) {
       await makeUp();
-      const answer = await ask(() => client.eval(READ, { keys: keysOf(key), arguments: [tagPrefix] }));
+      const answer = await ask((client) => client.eval(READ, { keys: keysOf(key), arguments: [tagPrefix] }));
       const [since, value] = answer as unknown as [string | null, string | null];
       return value === null ? { since: Number(since) } : { value: JSON.parse(value) as unknown };
     },
     async write(key, value, { tags, since }) {
       const args = [String(since), [EVERYTHING, ...tags].join(' '), JSON.stringify(value), String(ttlMs)];
-      await ask(() => client.eval(WRITE, { keys: keysOf(key), arguments: args }));
+      await ask((client) => client.eval(WRITE, { keys: keysOf(key), arguments: args }));
     },
     async invalidate(tags) {
       try {
@@ -100,23 +61,10 @@ export function openRedis({ url, ttlMs, log, prefix = PREFIX }: RedisOptions): C
       }
     },
     close() {
-      client.destroy();
+      close();
       return Promise.resolve();
     },
   };
-}
-
-/** Rejects when there is no answer in time. The command itself may still be carried out. */
-async function inTime<T>(answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer from Redis within ${ANSWER_LIMIT_MS} ms`)), ANSWER_LIMIT_MS);
-  });
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Microseconds since 1970 of Redis' clock, within the whole numbers that Lua knows exactly. */

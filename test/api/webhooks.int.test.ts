@@ -12,6 +12,7 @@ import { Unavailable } from '../../api/outage.ts';
 import { problems } from '../../api/problem.ts';
 import { CheckoutError } from '../../domain/errors.ts';
 import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
+import { ownCounters } from '../../infra/request-counters.ts';
 import { startChild } from '../support/child.ts';
 import { freshDatabases, query, type TestDatabases } from '../support/databases.ts';
 import { serverFolder } from '../support/servers.ts';
@@ -167,7 +168,9 @@ describe('the limit of webhooks', () => {
       if (status === 503) throw new Unavailable();
       res.status(status).end();
     });
-    const http = supertest(createServer(app.use(refusedWebhookLimit(2), problems(pino({ level: 'silent' })))));
+    const http = supertest(
+      createServer(app.use(refusedWebhookLimit(ownCounters(), 2), problems(pino({ level: 'silent' })))),
+    );
     return async (status: number) => (await http.post(`/?status=${status}`)).status;
   };
 
