@@ -14,6 +14,7 @@ import { docsRoutes } from './docs.ts';
 import { healthRoutes } from './health.ts';
 import { inventoryRoutes } from './inventory.ts';
 import { refusedWebhookLimit, requestLimit } from './limits.ts';
+import { orderEventRoutes } from './order-events.ts';
 import { orderListRoutes } from './order-list.ts';
 import { orderRoutes } from './orders.ts';
 import { webhookRoutes } from './payment-webhooks.ts';
@@ -61,6 +62,7 @@ export function createApp(deps: ApiDeps): Express {
       ...checkoutRoutes(deps),
       ...orderListRoutes(deps),
       ...orderRoutes(deps),
+      ...orderEventRoutes(deps),
       ...refundRoutes(deps),
       ...catalogueRoutes(deps),
       ...productAdminRoutes(deps),
