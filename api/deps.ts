@@ -13,7 +13,14 @@ import type { LinkOptions } from './present.ts';
 export type ApiDeps = Readonly<{
   config: Pick<
     Config,
-    'mode' | 'corsOrigins' | 'codecOrigins' | 'trustProxy' | 'rateLimitPerMinute' | 'startDeadlineMs' | 'shopTimeZone' | 'eventStreams'
+    | 'mode'
+    | 'corsOrigins'
+    | 'codecOrigins'
+    | 'trustProxy'
+    | 'rateLimitPerMinute'
+    | 'startDeadlineMs'
+    | 'shopTimeZone'
+    | 'eventStreams'
   >;
   databases: Pick<Databases, 'platform' | 'order' | 'payment' | 'views' | 'bus'>;
   /** Of what the public catalogue shows. */

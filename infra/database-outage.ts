@@ -54,8 +54,16 @@ const AWAY_CODE = /^(ECONN(REFUSED|RESET|ABORTED)|ETIMEDOUT|EPIPE|EAI_AGAIN|ENOT
 /** Of PostgreSQL: connection lost, too little of something, shut down, starting up, or a standby after a switch-over. */
 const AWAY_SQLSTATE = /^((08|53)...|57P..|25006)$/;
 /** Of node-postgres and its pool, which give these no code, and of Prisma, whose P2028 says several things. */
-const AWAY_MESSAGE =
-  /^(Connection terminated( unexpectedly| due to connection timeout)?$|timeout exceeded when trying to connect$|Client has encountered a connection error)|Unable to start a transaction in the given time/;
+const AWAY_MESSAGE = new RegExp(
+  [
+    '^Connection terminated( unexpectedly| due to connection timeout)?$',
+    '^timeout exceeded when trying to connect$',
+    '^Query read timeout$',
+    '^Client was closed and is not queryable$',
+    '^Client has encountered a connection error',
+    'Unable to start a transaction in the given time',
+  ].join('|'),
+);
 /** Of Prisma's driver adapters. */
 const AWAY_KIND = /^(DatabaseNotReachable|ConnectionClosed|TlsConnectionError|TooManyConnections|SocketTimeout)$/;
 /** Of Prisma: the transaction was closed by its time limit, or lost against another one. */

@@ -6,6 +6,7 @@ import { PrismaClient as OrderClient } from '../prisma/order/generated/client.ts
 import { PrismaClient as PaymentClient } from '../prisma/payment/generated/client.ts';
 import { PrismaClient as PlatformClient } from '../prisma/platform/generated/client.ts';
 import { PrismaClient as ViewsClient } from '../prisma/views/generated/client.ts';
+import { ImpatientClient } from './impatient-client.ts';
 
 /** One client per service database. A service's factory takes `Pick<Databases, 'platform'>`, so it stays inside. */
 export type Databases = {
@@ -23,10 +24,20 @@ export type SqlTransaction = Pick<PlatformClient, '$queryRaw' | '$executeRaw'>;
 export type PoolOptions = Readonly<{
   /** Most connections this process opens to the database. */
   poolSize: number;
+  /**
+   * How long an answer is waited for, milliseconds; 0 for ever, for work that lets its statements take minutes and has a
+   * limit of its own.
+   */
+  answerLimitMs?: number;
 }>;
 
 const STATEMENT_TIMEOUT_MS = 5_000;
 const LOCK_TIMEOUT_MS = 4_000;
+/**
+ * The server ends a statement before this. It speaks where nobody else does: a server or a network that stands still
+ * answers nothing and closes nothing, and every such query would hold a connection of the pool until TCP gives up.
+ */
+const ANSWER_LIMIT_MS = 7_000;
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 8_000;
 const CONNECTION_TIMEOUT_MS = 5_000;
 const IDLE_TIMEOUT_MS = 30_000;
@@ -46,13 +57,15 @@ export const openViews = (url: string, options: PoolOptions) => new ViewsClient(
 export const openBus = (url: string, options: PoolOptions) => new BusClient(clientOptions(url, options));
 export const openGateway = (url: string, options: PoolOptions) => new GatewayClient(clientOptions(url, options));
 
-function clientOptions(url: string, { poolSize }: PoolOptions) {
+function clientOptions(url: string, { poolSize, answerLimitMs = ANSWER_LIMIT_MS }: PoolOptions) {
   const adapter = new PrismaPg({
     connectionString: url,
     max: poolSize,
     connectionTimeoutMillis: CONNECTION_TIMEOUT_MS,
     idleTimeoutMillis: IDLE_TIMEOUT_MS,
     keepAlive: true,
+    Client: ImpatientClient,
+    query_timeout: answerLimitMs,
     statement_timeout: STATEMENT_TIMEOUT_MS,
     lock_timeout: LOCK_TIMEOUT_MS,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,

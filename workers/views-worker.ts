@@ -26,7 +26,10 @@ const UPKEEP_POOL_SIZE = 1;
  */
 export async function openViewsWorker(context: WorkerContext): Promise<OpenWorker> {
   const { config } = context;
-  const views = openViews(databaseUrl(config, 'views'), { poolSize: config.databasePoolSize });
+  const views = openViews(databaseUrl(config, 'views'), {
+    poolSize: config.databasePoolSize,
+    answerLimitMs: 0,
+  });
   const bus = openBus(databaseUrl(config, 'bus'), { poolSize: UPKEEP_POOL_SIZE }); // the outboxes need not be there
   const { close, ...places } = openPlaces(config);
   const rebuild = rebuilder(config, views, places);

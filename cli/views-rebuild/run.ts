@@ -20,7 +20,7 @@ export async function* rebuildViews(
   config: Config,
   { names, files, ...how }: RebuildCommand,
 ): AsyncGenerator<RebuildReport> {
-  const views = openViews(databaseUrl(config, 'views'), { poolSize: POOL_SIZE });
+  const views = openViews(databaseUrl(config, 'views'), { poolSize: POOL_SIZE, answerLimitMs: 0 });
   const { close, ...places } = openPlaces(config);
   const holder = newHolder();
   try {

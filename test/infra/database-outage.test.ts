@@ -16,6 +16,8 @@ const AWAY = {
   'a standby that was a primary': fromPrisma({ originalCode: '25006' }),
   'an unreachable server': fromPrisma({ kind: 'DatabaseNotReachable' }, 'P2039'),
   'a connection that was cut': new Error('Connection terminated unexpectedly'),
+  'an answer that did not come': new Error('Query read timeout'),
+  'a connection that was given up': new Error('Client was closed and is not queryable'),
   'a transaction that could not begin': Object.assign(
     new Error('Transaction API error: Unable to start a transaction in the given time.'),
     { code: 'P2028' },

@@ -22,11 +22,18 @@ export type TcpProxy = Readonly<{
   cutOff: () => void;
   /** After `cutOff`: ends what is left of the old connections and lets new ones through. */
   restore: () => void;
+  /**
+   * From now on nothing gets through in either direction, and nothing is closed; new connections are accepted. The ones
+   * that are there stay dead for ever.
+   */
+  swallow: () => void;
+  /** After `swallow`: new connections get through. */
+  spit: () => void;
   /** Repeat-safe. */
   close: () => Promise<void>;
 }>;
 
-type Wire = Readonly<{ client: Socket; upstream: Socket; mute: () => void }>;
+type Wire = Readonly<{ client: Socket; upstream: Socket; mute: () => void; kill: () => void }>;
 /** What to do with the `left`-th message that contains `marker`. @returns false when it must not be passed on */
 type Watch = { marker: string; left: number; act: (wire: Wire, chunk: Buffer) => boolean };
 
@@ -34,7 +41,9 @@ type Watch = { marker: string; left: number; act: (wire: Wire, chunk: Buffer) =>
 export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
   const wires = new Set<Wire>();
   const watches = new Set<Watch>();
+  const swallowed = new Set<Socket>();
   let isCut = false;
+  let swallows = false;
 
   const watched = (wire: Wire, chunk: Buffer): boolean => {
     const [due] = [...watches].filter(({ marker }) => chunk.includes(marker)).filter((watch) => --watch.left === 0);
@@ -46,23 +55,28 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
   const server = createServer((client) => {
     client.on('error', () => undefined); // reported by the parts at its ends, as the one below
     if (isCut) return void client.destroy();
+    if (swallows) {
+      swallowed.add(client.on('close', () => swallowed.delete(client)).resume());
+      return;
+    }
     const upstream = connect(targetPort, '127.0.0.1');
     upstream.on('error', () => undefined);
     let muted = false;
-    const wire = { client, upstream, mute: () => (muted = true) };
+    let dead = false;
+    const wire = { client, upstream, mute: () => (muted = true), kill: () => (dead = true) };
     wires.add(wire);
     client.on('data', (chunk) => {
-      if (watched(wire, chunk) && !upstream.destroyed) upstream.write(chunk);
+      if (!dead && watched(wire, chunk) && !upstream.destroyed) upstream.write(chunk);
     });
     upstream.on('data', (chunk) => {
-      if (!muted) client.write(chunk);
+      if (!muted && !dead) client.write(chunk);
     });
     client.on('close', () => {
       wires.delete(wire);
       upstream.destroy();
     });
     upstream.on('close', () => {
-      if (!isCut) client.destroy();
+      if (!isCut && !dead) client.destroy();
     });
   });
   server.listen(0, '127.0.0.1');
@@ -98,9 +112,14 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
       isCut = false;
       for (const { client, upstream } of wires) if (upstream.destroyed) client.destroy();
     },
+    swallow() {
+      swallows = true;
+      for (const { kill } of wires) kill();
+    },
+    spit: () => void (swallows = false),
     async close() {
       if (!server.listening) return;
-      for (const { client } of wires) client.destroy();
+      for (const client of [...swallowed, ...[...wires].map((wire) => wire.client)]) client.destroy();
       server.close();
       await once(server, 'close');
     },
