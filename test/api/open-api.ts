@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,10 +14,12 @@ import { Cache } from '../../infra/cache/cache.ts';
 import { openMemory } from '../../infra/cache/memory.ts';
 import { type Config, readConfig } from '../../infra/config.ts';
 import { openBus, openOrder, openPayment, openPlatform, openViews } from '../../infra/databases.ts';
+import type { GatewayLedger } from '../../infra/payment-gateway/ledger.ts';
 import { webhookReaders } from '../../infra/payment-gateway/providers.ts';
 import { openCounters } from '../../infra/request-counters.ts';
 import { developmentTokens, tokenVerifier } from '../../infra/tokens.ts';
 import { freshDatabases } from '../support/databases.ts';
+import { checkedApp } from './checked-app.ts';
 
 /** `platformUrl`, `paymentUrl`, `busUrl`, `viewsPort`: through a proxy, for tests that cut the way to a database. */
 type OpenApiOptions = {
@@ -25,6 +28,8 @@ type OpenApiOptions = {
   paymentUrl?: string;
   busUrl?: string;
   viewsPort?: number;
+  /** The payment provider's books; without it the audit has none. */
+  ledger?: GatewayLedger;
   /** How payloads are written to Temporal; in clear without it. */
   dataConverter?: DataConverter;
 };
@@ -34,10 +39,21 @@ export const WEBHOOK_SECRETS = [1, 2].map((n) => `whsec_${Buffer.alloc(32, n).to
 
 export type OpenApi = Awaited<ReturnType<typeof openApi>>;
 
-/** The app on databases of its own, without a socket. Its log lines are kept for whoever looks for leaks. */
+/**
+ * The app on databases of its own, without a socket. Every answer is compared with the OpenAPI document; one that differs
+ * becomes 599. Its log lines are kept for whoever looks for leaks.
+ */
 export async function openApi(
   temporalAddress: string,
-  { settings = {}, platformUrl, paymentUrl, viewsPort, busUrl, dataConverter = {} }: Readonly<OpenApiOptions> = {},
+  {
+    settings = {},
+    platformUrl,
+    paymentUrl,
+    viewsPort,
+    busUrl,
+    ledger,
+    dataConverter = {},
+  }: Readonly<OpenApiOptions> = {},
 ) {
   const databases = await freshDatabases({ seed: true });
   const dataDir = await mkdtemp(join(tmpdir(), 'commerce-saga-api-'));
@@ -64,6 +80,7 @@ export async function openApi(
   const deps = {
     config,
     databases: { platform, order, payment, views, bus },
+    audit: { urls: { ...databases.urls, bus: busUrl ?? databases.urls.bus }, ledger },
     cache,
     counters,
     temporal,
@@ -74,7 +91,8 @@ export async function openApi(
     log,
     stopping: stopping.signal,
   };
-  const app = createApp(deps);
+  const undocumented: string[] = [];
+  const app = checkedApp(createApp(deps), (wrong) => undocumented.push(wrong));
 
   return {
     app,
@@ -103,6 +121,7 @@ export async function openApi(
       await Promise.all([...closed, connection.close()]);
       await databases.drop();
       await rm(dataDir, { recursive: true });
+      assert.deepEqual(undocumented, [], 'answers that are not as the OpenAPI document says');
     },
   };
 }
