@@ -165,7 +165,7 @@ describe('the events of an order', function () {
       const [turn] = apis;
       assert.ok(turn !== undefined && round < 100);
       const last = told.at(-1);
-      const headers = last === undefined ? {} : { 'last-event-id': String(last) };
+      const headers: Record<string, string> = last === undefined ? {} : { 'last-event-id': String(last) };
       const stream = await turn.read(made, { query: '?until=final', headers });
       assert.equal(stream.status, 200);
       await stream.has(1);
