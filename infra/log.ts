@@ -1,7 +1,7 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
 
 import type { Config } from './config.ts';
-import { errorForLog, redaction, scrubbed } from './redact.ts';
+import { scrubbed, withoutSecrets } from './redact.ts';
 import { logFields } from './trace-context.ts';
 
 export type { Logger };
@@ -21,10 +21,13 @@ export const openLog = (
     {
       name,
       level: logLevel,
-      redact: redaction,
-      serializers: { err: errorForLog, error: errorForLog, cause: errorForLog },
+      formatters: { log: withoutSecrets },
+      serializers: { err: shownAlready },
       mixin: () => logFields(),
       hooks: { streamWrite: scrubbed },
     },
     destination ?? pino.destination(1),
   );
+
+/** pino would take an error apart in its own way. */
+const shownAlready = (error: unknown): unknown => error;

@@ -2,26 +2,47 @@ import { sqlStateOf } from './database-outage.ts';
 
 const REDACTED = '[redacted]';
 
-/** Keys whose values are never written to a log, as far down as objects are logged. */
-const SECRET_KEYS = [
-  ...['authorization', 'cookie', '"set-cookie"', '"idempotency-key"', 'idempotencyKey', 'headers', 'body', 'rawBody'],
-  ...['token', 'cardToken', 'password', 'secret', 'apiKey', 'connectionString', 'email', 'phone', 'phoneNumber'],
-  ...['fullName', 'full_name', 'username', 'detail', 'parameters', 'query'],
-];
-const at = (prefix: string) => (key: string) =>
-  key.startsWith('"') ? `${prefix}[${key}]` : `${prefix && `${prefix}.`}${key}`;
+/** Keys whose values are never written to a log, in small letters and without what stands between words. */
+const SECRET_KEYS = new Set([
+  ...['authorization', 'cookie', 'setcookie', 'idempotencykey', 'headers', 'body', 'rawbody', 'token', 'cardtoken'],
+  ...['password', 'secret', 'apikey', 'connectionstring', 'email', 'phone', 'phonenumber', 'fullname', 'username'],
+  ...['detail', 'parameters', 'query'],
+]);
+const DEEPEST = 6;
 
-/** For pino: the keys at the top of a logged object and down to three levels below it. */
-export const redaction = {
-  paths: ['', '*', '*.*', '*.*.*'].flatMap((prefix) => SECRET_KEYS.map(at(prefix))),
-  censor: REDACTED,
+/**
+ * What is logged, without the values of secret and personal keys. Errors within are shown as `errorForLog` does; what is no
+ * plain object (a response, a date) is left to its serializer.
+ */
+export function withoutSecrets(logged: Record<string, unknown>): Record<string, unknown> {
+  return copyOf(logged, 0) as Record<string, unknown>;
+}
+
+function copyOf(value: unknown, depth: number): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof Error) return errorForLog(value);
+  const isList = Array.isArray(value);
+  if (!isList && !isPlain(value)) return value;
+  if (depth === DEEPEST) return REDACTED;
+  if (isList) return value.map((one) => copyOf(one, depth + 1));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, one]) => [key, isSecret(key) ? REDACTED : copyOf(one, depth + 1)]),
+  );
+}
+
+const isPlain = (value: object): boolean => {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
 };
 
+const isSecret = (key: string): boolean => SECRET_KEYS.has(key.replaceAll(/[-_]/g, '').toLowerCase());
+
+/** Each takes a time that grows with the text alone: no repetition is without a limit before something that may be missing. */
 const PATTERNS: readonly (readonly [RegExp, string | ((found: string) => string)])[] = [
-  [/([a-z][a-z0-9+.-]{1,20}:\/\/)[^\s/@"'\\]+@/gi, `$1${REDACTED}@`],
-  [/[\w.+-]+@[\w-]+(?:\.[\w-]+)+/g, REDACTED],
-  [/\b(Bearer|Basic)\s+[\w.~+/=-]+/gi, `$1 ${REDACTED}`],
-  [/\beyJ[\w-]+\.[\w-]+\.[\w-]*/g, REDACTED],
+  [/([a-z][a-z0-9+.-]{1,20}:\/\/)[^\s/@"'\\]{1,300}@/gi, `$1${REDACTED}@`],
+  [/[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}/g, REDACTED],
+  [/\b(Bearer|Basic)\s{1,5}[\w.~+/=-]+/gi, `$1 ${REDACTED}`],
+  [/\beyJ[\w-]{5,}(?:\.[\w-]*){0,2}/g, REDACTED],
   [/\b(?:tok|pm|sk|rk|whsec)_[\w+/=-]+/g, REDACTED],
   // A telephone number says so by its plus or its groups: long ids and clocks do not.
   [/\+\d(?:[ ().-]?\d){7,14}/g, REDACTED],
@@ -55,6 +76,7 @@ const TELLING = [
 ];
 const LONGEST_CHAIN = 6;
 const MOST_FRAMES = 20;
+const LONGEST_MESSAGE = 2_000;
 
 /**
  * An error for the log, by an allow-list: PostgreSQL's errors carry rows in `detail`, Prisma's the arguments of a query,
@@ -86,7 +108,8 @@ export function errorForLog(error: unknown, depth = 0): unknown {
 /** Prisma shows the whole query above what is wrong with it; PostgreSQL quotes values that it does not understand. */
 function messageOf(error: Error): string {
   const isQuery = error.name.startsWith('Prisma') || sqlStateOf(error) !== undefined;
-  const text = error.name.startsWith('Prisma') ? (error.message.trim().split('\n').at(-1) ?? '') : error.message;
+  const whole = error.name.startsWith('Prisma') ? (error.message.trim().split('\n').at(-1) ?? '') : error.message;
+  const text = whole.slice(0, LONGEST_MESSAGE);
   const withoutValues = isQuery
     ? text.replaceAll(/=\([^)]*\)/g, `=(${REDACTED})`).replaceAll(/: \\?"(?:[^"\\]|\\.)*\\?"/g, `: ${REDACTED}`)
     : text;
