@@ -5,13 +5,16 @@ import { orderNumberOf, type PlacedOrder, type PricedLine } from '../domain/chec
 import { checkoutWorkflowId } from '../domain/workflow-ids.ts';
 
 /** Where an order can be followed. `temporal` is there when this system knows its Temporal Web. */
-export type Links = Readonly<{ self: string; cancel: string; temporal?: string }>;
+export type Links = Readonly<{ self: string; events: string; story: string; cancel: string; temporal?: string }>;
 
 export type LinkOptions = Readonly<{ temporalUiUrl: string | undefined; namespace: string }>;
 
 export function linksOf(orderId: string, options: LinkOptions): Links {
   const self = `/v1/orders/${orderId}`;
-  return { self, cancel: `${self}/cancel`, ...workflowLink(checkoutWorkflowId(orderId), options) };
+  return {
+    ...{ self, events: `${self}/events`, story: `${self}/story`, cancel: `${self}/cancel` },
+    ...workflowLink(checkoutWorkflowId(orderId), options),
+  };
 }
 
 /** Where a workflow is in Temporal Web; nothing where this system does not know its Temporal Web. */

@@ -37,7 +37,7 @@ const paymentMethod = z.enum(PAYMENT_METHODS);
 export const orderParams = z.object({ orderId: z.guid() });
 
 const links = z
-  .object({ self: z.string(), cancel: z.string(), temporal: temporalLink })
+  .object({ self: z.string(), events: z.string(), story: z.string(), cancel: z.string(), temporal: temporalLink })
   .meta({ id: 'OrderLinks', description: 'Paths of this API; `temporal` is a URL, for operators.' });
 
 const listedLine = z.object({

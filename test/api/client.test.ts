@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 
 import { apiClient, newIdempotencyKey, NoAnswer, UnexpectedAnswer } from '../../api/contract/client.ts';
-import { streamEvents,StreamRefused } from '../../api/contract/event-client.ts';
+import { streamEvents, StreamRefused } from '../../api/contract/event-client.ts';
 import { adjustStock } from '../../api/contract/inventory.ts';
 import { followOrder, refusedEvent, stateEvent } from '../../api/contract/live.ts';
 import { cancelOrder, getOrder } from '../../api/contract/orders.ts';
@@ -66,7 +66,8 @@ describe('the typed client', () => {
   });
 
   it('tells answers by their status, and tolerates fields that it does not know', async () => {
-    const links = { self: '/v1/orders/x', cancel: '/v1/orders/x/cancel' };
+    const self = '/v1/orders/x';
+    const links = { self, events: `${self}/events`, story: `${self}/story`, cancel: `${self}/cancel` };
     const pending = { orderId: ORDER, orderNumber: '1', status: 'PENDING', links, since: 'later' };
     const { api } = scripted(() => json({ ...pending, more: { of: 'it' } }, 202));
     const answer = await api.call(getOrder, { params: { orderId: ORDER } });

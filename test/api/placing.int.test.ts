@@ -43,7 +43,9 @@ describe('placing an order over HTTP', function () {
     const { orderNumber, placedAt, links, items, ...rest } = body;
     assert.match(String(orderNumber), /^[0-9A-HJKMNP-TV-Z]{6}-[0-9A-HJKMNP-TV-Z]{6}$/);
     assert.ok(Math.abs(Date.parse(String(placedAt)) - Date.now()) < 60_000);
-    assert.deepEqual(links, { self: `/v1/orders/${orderId}`, cancel: `/v1/orders/${orderId}/cancel` });
+    const self = `/v1/orders/${orderId}`;
+    const paths = { self, events: `${self}/events`, story: `${self}/story`, cancel: `${self}/cancel` };
+    assert.deepEqual(links, paths);
     assert.deepEqual(rest, {
       orderId,
       status: 'PENDING',
