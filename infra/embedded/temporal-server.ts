@@ -48,6 +48,8 @@ export type TemporalOptions = Readonly<{
   port?: number | undefined;
   /** The same for Temporal Web, with 8233. False: no Temporal Web. */
   uiPort?: number | false | undefined;
+  /** Where Temporal Web has payloads decrypted, unless a browser says otherwise; undefined where none are encrypted. */
+  codecEndpoint?: string | undefined;
   /** Told what differs from the ordinary, a line at a time. */
   log?: (line: string) => void;
 }>;
@@ -82,7 +84,7 @@ export async function startTemporal(options: TemporalOptions): Promise<EmbeddedT
   let port = await choosePort(ask);
   let uiPort = askedUiPort === false ? undefined : await choosePort({ ...askUi, explicit: askedUiPort });
   for (let attempt = 1; ; attempt++) {
-    const pid = await launch(options.cliPath, dbFile, port, uiPort);
+    const pid = await launch(options, { dbFile, port, uiPort });
     if (await answers(pid, port, deadline)) return running(pid, port, uiPort, dbFile);
 
     await stop(pid);
@@ -99,15 +101,28 @@ export async function startTemporal(options: TemporalOptions): Promise<EmbeddedT
 }
 
 /** The command line of the development server; without `uiPort` it has no Temporal Web. docker-compose.yml has the same. */
-export function serverArguments(at: Readonly<{ ip: string; port: number; dbFile: string; uiPort?: number }>): string[] {
-  const web = at.uiPort === undefined ? '--headless' : `--ui-port=${at.uiPort}`;
+export function serverArguments(
+  at: Readonly<{
+    ip: string;
+    port: number;
+    dbFile: string;
+    uiPort?: number | undefined;
+    codecEndpoint?: string | undefined;
+  }>,
+): string[] {
+  const web = at.uiPort === undefined ? ['--headless'] : [`--ui-port=${at.uiPort}`];
+  if (at.uiPort !== undefined && at.codecEndpoint !== undefined) web.push(`--ui-codec-endpoint=${at.codecEndpoint}`);
   const args = ['server', 'start-dev', `--ip=${at.ip}`, `--port=${at.port}`, `--db-filename=${at.dbFile}`];
   const attributes = Object.entries(SEARCH_ATTRIBUTES).map(([name, type]) => `--search-attribute=${name}=${type}`);
-  return [...args, web, '--log-level=warn', ...TUNING, ...attributes];
+  return [...args, ...web, '--log-level=warn', ...TUNING, ...attributes];
 }
 
-async function launch(cliPath: string, dbFile: string, port: number, uiPort: number | undefined): Promise<number> {
-  const args = serverArguments({ ip: '127.0.0.1', port, dbFile, ...(uiPort === undefined ? {} : { uiPort }) });
+async function launch(
+  { cliPath, codecEndpoint }: TemporalOptions,
+  at: Readonly<{ dbFile: string; port: number; uiPort: number | undefined }>,
+): Promise<number> {
+  const { dbFile } = at;
+  const args = serverArguments({ ip: '127.0.0.1', codecEndpoint, ...at });
   // More memory for less garbage collection: 5 to 12 % less CPU in the server.
   const env = { ...inheritedEnvironment(), GOGC: '400' };
   const child = spawnServer(cliPath, args, `${dbFile}.log`, { env });

@@ -91,13 +91,21 @@ export async function startApi(system: System): Promise<string> {
     PORT: String(port),
     METRICS_PORT: '', // that of the relays and the projection
     REDIS_URL: config.redisUrl ?? '',
+    GATEWAY_URL: found.gatewayUrl ?? '', // its audit reads the books
     GATEWAY_WEBHOOK_SECRETS: await webhookSecrets(config),
+    CODEC_ORIGINS: codecOrigins(system),
     ...payloadEnvironment(config.payloads),
     ...NO_KAFKA,
   });
   const { url } = await keepChild(system, 'api', 'api/server', env);
   found.apiUrl = url ?? urlAt(config.host, port);
   return found.apiUrl;
+}
+
+/** Where Temporal Web has payloads decrypted; undefined where none are encrypted. */
+export async function codecEndpoint(system: System): Promise<string | undefined> {
+  const { host, payloads } = system.config;
+  return payloads.encrypts ? `${urlAt(host, await apiPort(system))}/v1/codec` : undefined;
 }
 
 /** Chosen once: the gateway and the API itself are told the same. */
@@ -110,6 +118,10 @@ function apiPort({ config, found, say }: System): Promise<number> {
   });
   return found.apiPort;
 }
+
+/** Those of the environment, or else the Temporal Web that is started here. */
+const codecOrigins = ({ config, found }: System): string =>
+  config.codecOrigins.length > 0 ? config.codecOrigins.join(',') : (found.temporal.uiUrl ?? '');
 
 /** Those of the environment, or one that is made here: the simulated gateway is ours. */
 async function webhookSecrets({ webhookSecrets: given, paymentProvider, dataDir }: Config): Promise<string> {

@@ -8,6 +8,7 @@ import { startPostgres } from '../postgres.ts';
 import { choosePlace } from '../postgres-place.ts';
 import { provisionDatabases } from '../provision.ts';
 import { startTemporal } from '../temporal-server.ts';
+import { codecEndpoint } from './apps.ts';
 import { type DatabaseUrls, EMBEDDED_NAMESPACE } from './environment.ts';
 import type { System } from './system.ts';
 import { watchedServer } from './watched-server.ts';
@@ -58,9 +59,17 @@ export async function prepareExternalDatabases(
 export async function startEmbeddedTemporal(system: System, cliPath: string, report: Report): Promise<void> {
   const { config, found } = system;
   let { temporal: port, temporalUi: uiPort } = config.ports;
+  const codec = await codecEndpoint(system);
   let log = report;
   await system.keep('temporal', TEMPORAL_STOP_LIMIT_MS, async () => {
-    const server = await startTemporal({ cliPath, dbFile: temporalFile(config), port, uiPort, log });
+    const server = await startTemporal({
+      cliPath,
+      dbFile: temporalFile(config),
+      port,
+      uiPort,
+      codecEndpoint: codec,
+      log,
+    });
     found.temporal = {
       embeddedAddress: server.address,
       ...(server.uiUrl === undefined ? {} : { uiUrl: server.uiUrl }),
