@@ -68,10 +68,10 @@ async function isConfirmed(customer: string, url: string): Promise<boolean> {
   }
 }
 
-const lineOf = ({ userId, fresh, erasedAt }: Erasure): string =>
-  fresh
-    ? `customer ${userId} is erased: let backups expire, and vacuum (docs/operations.md, "Erasing a customer")`
-    : `customer ${userId} was erased already, at ${erasedAt.toISOString()}; nothing was changed`;
+function lineOf({ userId, fresh, erasedAt }: Erasure): string {
+  if (!fresh) return `customer ${userId} was erased already, at ${erasedAt.toISOString()}; nothing was changed`;
+  return `customer ${userId} is erased: let backups expire, and vacuum (docs/operations.md, "Erasing a customer")`;
+}
 
 /** @throws what nobody expected, with its stack */
 function whyNot(error: unknown): string {
