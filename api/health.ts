@@ -6,12 +6,15 @@ import { type Route, route } from './routes.ts';
 /** The longest that one dependency may take to answer, milliseconds. All are asked at once. */
 const CHECK_LIMIT_MS = 2_000;
 
-/** `/healthz`: this process answers. `/readyz`: so does everything it needs, each by name. */
+/**
+ * `/healthz`: this process answers. `/readyz`: so does everything it needs, each by name, and it was not asked to stop.
+ */
 export function healthRoutes({
   databases,
   temporal,
   log,
-}: Pick<ApiDeps, 'databases' | 'temporal' | 'log'>): readonly Route[] {
+  stopping,
+}: Pick<ApiDeps, 'databases' | 'temporal' | 'log' | 'stopping'>): readonly Route[] {
   const { platform, order, payment, views } = databases;
   const checks: Readonly<Record<string, () => Promise<unknown>>> = {
     platformDatabase: () => within(CHECK_LIMIT_MS, platform.$queryRaw`select 1`),
@@ -40,7 +43,7 @@ export function healthRoutes({
           }
         }),
       );
-      const ready = states.every(([, state]) => state === 'up');
+      const ready = !stopping.aborted && states.every(([, state]) => state === 'up');
       res
         .status(ready ? 200 : 503)
         .set('Cache-Control', 'no-store')

@@ -30,23 +30,25 @@ export function problems(log: Logger): ErrorRequestHandler {
 
 /** Answers a refusal with its status. `orderId` names the checkout it belongs to. */
 export function sendRefusal(res: Response, refusal: Refusal, orderId?: string): void {
+  const problem = problemOf(refusal, orderId);
+  if (problem.status === 401) {
+    res.set('WWW-Authenticate', refusal.code === 'WEBHOOK_REJECTED' ? 'Signature' : 'Bearer');
+  }
+  res.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
+}
+
+/** A refusal as callers read it. */
+export function problemOf(refusal: Refusal, orderId?: string) {
   const { code, message } = refusal;
-  const status = httpStatusOf(code);
-  if (status === 401) res.set('WWW-Authenticate', code === 'WEBHOOK_REJECTED' ? 'Signature' : 'Bearer');
-  res
-    .status(status)
-    .type('application/problem+json')
-    .send(
-      JSON.stringify({
-        type: `/problems/${code.toLowerCase().replaceAll('_', '-')}`,
-        title: titleOf(code),
-        status,
-        code,
-        detail: message,
-        ...(orderId === undefined ? {} : { instance: `/v1/orders/${orderId}` }),
-        ...extensionOf(refusal),
-      }),
-    );
+  return {
+    type: `/problems/${code.toLowerCase().replaceAll('_', '-')}`,
+    title: titleOf(code),
+    status: httpStatusOf(code),
+    code,
+    detail: message,
+    ...(orderId === undefined ? {} : { instance: `/v1/orders/${orderId}` }),
+    ...extensionOf(refusal),
+  };
 }
 
 /** Last route: nothing else matched. */

@@ -1,30 +1,28 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { collectDefaultMetrics, Registry } from 'prom-client';
 
 import { cacheMetrics } from '../infra/cache/metrics.ts';
 import { openCache } from '../infra/cache/open-cache.ts';
-import { type Config, databaseUrl } from '../infra/config.ts';
+import { type Config, ConfigError, databaseUrl } from '../infra/config.ts';
 import { openBus, openOrder, openPayment, openPlatform, openViews } from '../infra/databases.ts';
 import type { Logger } from '../infra/log.ts';
 import { type MetricsServer, serveMetrics } from '../infra/metrics.ts';
-import { webhookReaders } from '../infra/payment-gateway/providers.ts';
+import type { GatewayLedger } from '../infra/payment-gateway/ledger.ts';
+import { openGatewayLedger, webhookReaders } from '../infra/payment-gateway/providers.ts';
 import type { Running } from '../infra/process.ts';
 import { countedAlone, openCounters } from '../infra/request-counters.ts';
 import { openTemporal } from '../infra/temporal.ts';
 import { temporalConverter } from '../infra/temporal-converter.ts';
 import { tokenVerifier } from '../infra/tokens.ts';
 import { createApp } from './app.ts';
+import { createListener, drain, listen, LISTENER_LIMITS, urlOf } from './listener.ts';
 import { followOrderChanges, orderFeedOf } from './order-feed.ts';
 import { followProductChanges } from './product-changes.ts';
 
 const DEFAULT_PORT = 3_000;
 /** Administrators alone look at dead letters. */
 const BUS_POOL_SIZE = 2;
-/** For the headers, and for the whole request, of a caller who sends slowly. Milliseconds. */
-const HEADERS_LIMIT_MS = 10_000;
-const REQUEST_LIMIT_MS = 30_000;
 
 /** Opens what the API needs and listens. `close` lets requests in flight finish within the grace of the settings. */
 export async function startApi(config: Config, log: Logger): Promise<Running> {
@@ -47,20 +45,23 @@ export async function startApi(config: Config, log: Logger): Promise<Running> {
   const counters = openCounters(config, log, countedAlone(registry));
   const stopping = new AbortController();
   const orderFeed = orderFeedOf(order, log);
-  const served = { databases, cache, counters, temporal, webhooks, orderFeed };
+  const audit = { urls: config.databaseUrls, ledger: await knownLedger(config) };
+  const served = { databases, audit, cache, counters, temporal, webhooks, orderFeed };
   const deps = { ...served, config, verify, links, log, stopping: stopping.signal };
   const app = createApp(deps);
 
   const metrics = await metricsServer(config, registry, log);
-  const server = createServer({ headersTimeout: HEADERS_LIMIT_MS, requestTimeout: REQUEST_LIMIT_MS }, app);
-  await listen(server, config);
+  const limits = { ...LISTENER_LIMITS, connections: config.maxConnections };
+  const server = createListener(app, { limits, stopping: stopping.signal, log });
+  await listen(server, config.ports.api ?? DEFAULT_PORT, config.host);
   const changes = followProductChanges(viewsUrl, cache, log);
   const orderChanges = followOrderChanges(viewsUrl, orderFeed, log);
   return {
     url: urlOf(server),
     close: async () => {
       stopping.abort();
-      await drain(server, config.shutdownGraceMs);
+      if (config.shutdownDelayMs > 0) await sleep(config.shutdownDelayMs);
+      await drain(server, Math.max(config.shutdownGraceMs - config.shutdownDelayMs, 0));
       await Promise.all([changes.close(), orderChanges.close(), metrics?.close()]);
       await cache.close();
       counters.close();
@@ -70,35 +71,20 @@ export async function startApi(config: Config, log: Logger): Promise<Running> {
   };
 }
 
+/** Undefined where this process cannot read the books: the key of a payment provider is for its workers. */
+async function knownLedger(config: Config): Promise<GatewayLedger | undefined> {
+  try {
+    return await openGatewayLedger(config);
+  } catch (error) {
+    if (error instanceof ConfigError) return undefined;
+    throw error;
+  }
+}
+
 function metricsServer(
   { host, ports: { metrics: port } }: Config,
   registry: Registry,
   log: Logger,
 ): Promise<MetricsServer> | undefined {
   return port === undefined ? undefined : serveMetrics({ host, port, registry, healthy: () => true, log });
-}
-
-function listen(server: Server, { host, ports }: Config): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(ports.api ?? DEFAULT_PORT, host, () => {
-      server.removeListener('error', reject);
-      resolve();
-    });
-  });
-}
-
-/** Takes no new connection, lets running requests end, and cuts what is left after `limitMs` milliseconds. */
-async function drain(server: Server, limitMs: number): Promise<void> {
-  const limit = setTimeout(() => server.closeAllConnections(), limitMs);
-  await new Promise<void>((resolve) => {
-    server.close(() => resolve());
-    server.closeIdleConnections();
-  });
-  clearTimeout(limit);
-}
-
-function urlOf(server: Server): string {
-  const { address, family, port } = server.address() as AddressInfo;
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }

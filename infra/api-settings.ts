@@ -17,6 +17,10 @@ export const apiVariables = {
     ),
   TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
   RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).default(6_000),
+  /** Connections that the API has open at a time. */
+  MAX_CONNECTIONS: z.coerce.number().int().min(1).default(5_000),
+  /** How long `/readyz` says 503 before the API takes no more requests: for a balancer to notice. */
+  SHUTDOWN_DELAY_MS: z.coerce.number().int().min(0).default(0),
   /** Streams of order events that one caller, and one process, may have open. */
   EVENT_STREAMS_PER_CALLER: z.coerce.number().int().min(1).default(10),
   EVENT_STREAMS_PER_PROCESS: z.coerce.number().int().min(1).default(1_000),
@@ -30,6 +34,9 @@ export type ApiSettings = Readonly<{
   trustProxy: number;
   /** Requests that one caller, or one address without a token, may send within a minute. */
   rateLimitPerMinute: number;
+  maxConnections: number;
+  /** Part of the grace for stopping, milliseconds. */
+  shutdownDelayMs: number;
   eventStreams: Readonly<{ perCaller: number; perProcess: number }>;
 }>;
 
@@ -39,6 +46,8 @@ export const apiSettings = (e: z.infer<z.ZodObject<typeof apiVariables>>): ApiSe
   codecOrigins: e.CODEC_ORIGINS,
   trustProxy: e.TRUST_PROXY,
   rateLimitPerMinute: e.RATE_LIMIT_PER_MINUTE,
+  maxConnections: e.MAX_CONNECTIONS,
+  shutdownDelayMs: e.SHUTDOWN_DELAY_MS,
   eventStreams: { perCaller: e.EVENT_STREAMS_PER_CALLER, perProcess: e.EVENT_STREAMS_PER_PROCESS },
 });
 

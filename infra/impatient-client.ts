@@ -10,7 +10,8 @@ const UNANSWERED = 'Query read timeout';
 export class ImpatientClient extends Client {
   /** Answers whatever the overloads of `Client` promise; only its promises are looked at, callbacks are the pool's own. */
   override query(...args: unknown[]): never {
-    const answer: unknown = Reflect.apply(super.query, this, args);
+    const ask = super.query.bind(this) as (...args: unknown[]) => unknown;
+    const answer = ask(...args);
     if (answer instanceof Promise) {
       answer.catch((error: unknown) => {
         // With a query in flight it is cut off, nothing is said to a server that does not listen.
