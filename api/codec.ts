@@ -5,7 +5,7 @@ import { type RequestHandler, Router } from 'express';
 import { CheckoutError } from '../domain/errors.ts';
 import { UndecryptablePayload } from '../infra/payload-codec.ts';
 import { callerOf } from './auth.ts';
-import { decodeBody, decodePayloads, openCodecSession, type WebPayload } from './contract/codec.ts';
+import { codecBody, decodePayloads, encodePayloads, openCodecSession, type WebPayload } from './contract/codec.ts';
 import type { ApiDeps } from './deps.ts';
 import { parsed } from './requests.ts';
 import { type Route, route } from './routes.ts';
@@ -27,7 +27,7 @@ export function codecAccess({ config: { codecOrigins } }: Pick<ApiDeps, 'config'
     credentials: true,
     maxAge: PREFLIGHT_AGE_S,
   });
-  return Router().use(decodePayloads.path, preflight, tokenFromCookie(codecOrigins));
+  return Router().use([decodePayloads.path, encodePayloads.path], preflight, tokenFromCookie(codecOrigins));
 }
 
 /** From a page of an allowed origin the cookie counts as the token in it; from anywhere else it counts for nothing. */
@@ -41,19 +41,26 @@ const tokenFromCookie =
   };
 
 /**
- * Decrypts payloads for Temporal Web and the `temporal` command, for administrators. Nothing is encrypted here: nobody may
- * have a payload made that workers would take for one of ours.
+ * Decrypts and encrypts payloads for Temporal Web and the `temporal` command, for administrators. To encrypt gives them
+ * nothing that they had not: workers take what is not encrypted as well.
  */
 export function codecRoutes({ config, temporal, log }: Pick<ApiDeps, 'config' | 'temporal' | 'log'>): readonly Route[] {
   const { payloadCodecs } = temporal.client.options.loadedDataConverter;
+  const known = refuseOtherOrigins(config.codecOrigins);
   return [
-    route(decodePayloads, refuseOtherOrigins(config.codecOrigins), async (req, res) => {
-      const { payloads } = parsed(decodeBody, req.body);
+    route(decodePayloads, known, async (req, res) => {
+      const { payloads } = parsed(codecBody, req.body);
       const missing = new Set<string>();
       const decoded = await Promise.all(payloads.map((payload) => decodedBy(payloadCodecs, payload, missing)));
       (req.log ?? log).info({ caller: callerOf(res).id, payloads: payloads.length }, 'payloads were decrypted');
       for (const reason of missing) (req.log ?? log).warn({ reason }, 'a payload could not be decrypted');
       res.set('Cache-Control', 'no-store').json({ payloads: decoded });
+    }),
+    route(encodePayloads, known, async (req, res) => {
+      const { payloads } = parsed(codecBody, req.body);
+      let encoded = payloads.map(fromWeb);
+      for (const codec of payloadCodecs) encoded = await codec.encode(encoded);
+      res.set('Cache-Control', 'no-store').json({ payloads: encoded.map(toWeb) });
     }),
     route(openCodecSession, (req, res) => {
       const token = (req.get('authorization') ?? '').replace(/^bearer +/i, '');

@@ -14,22 +14,36 @@ export type WebPayload = z.infer<typeof payload>;
 
 const MOST_PAYLOADS = 5_000;
 
-export const decodeBody = z.strictObject({ payloads: z.array(payload).max(MOST_PAYLOADS) });
+/** The `temporal` command leaves `payloads` out where there are none. */
+export const codecBody = z.strictObject({ payloads: z.array(payload).max(MOST_PAYLOADS).default([]) });
 
-export const decodePayloads = {
-  id: 'decodePayloads',
+const common = {
   method: 'post',
-  path: '/v1/codec/decode',
   tag: 'operations',
-  summary: 'Decrypt payloads of workflows',
-  description:
-    "Temporal's codec protocol, for Temporal Web and the `temporal` command: their codec endpoint is this path without `/decode`. Pages are answered from the origins in `CODEC_ORIGINS` alone. A payload that is not encrypted, or whose key is missing here, comes back as it was. There is no `/encode`.",
   access: ['admin'],
-  body: decodeBody,
+  body: codecBody,
   largestBodyBytes: 2 * 1_024 * 1_024,
   answers: {
     200: { description: 'The same payloads, in their order.', body: z.object({ payloads: z.array(payload) }) },
   },
+} as const;
+
+export const decodePayloads = {
+  ...common,
+  id: 'decodePayloads',
+  path: '/v1/codec/decode',
+  summary: 'Decrypt payloads of workflows',
+  description:
+    "Temporal's codec protocol, for Temporal Web and the `temporal` command: their codec endpoint is this path without `/decode`. Pages are answered from the origins in `CODEC_ORIGINS` alone. A payload that is not encrypted, or whose key is missing here, comes back as it was.",
+} as const satisfies Operation;
+
+export const encodePayloads = {
+  ...common,
+  id: 'encodePayloads',
+  path: '/v1/codec/encode',
+  summary: 'Encrypt payloads for workflows',
+  description:
+    'The other half of the protocol: with a codec endpoint, the `temporal` command encodes what it sends, even the missing arguments of a query. Payloads come back as they were where encryption is off.',
 } as const satisfies Operation;
 
 export const openCodecSession = {
@@ -39,7 +53,7 @@ export const openCodecSession = {
   tag: 'operations',
   summary: 'Let Temporal Web in this browser decrypt payloads',
   description:
-    'Keeps the token of this request for eight hours in a cookie that no script can read and that only `decodePayloads` takes, for a Temporal Web that has no token of its own: choose "Include cross-origin credentials" there.',
+    'Keeps the token of this request for eight hours in a cookie that no script can read and that only `decodePayloads` and `encodePayloads` take, for a Temporal Web that has no token of its own: choose "Include cross-origin credentials" there.',
   access: ['admin'],
   answers: { 204: { description: 'The cookie is set.' } },
 } as const satisfies Operation;

@@ -142,20 +142,23 @@ describe('the codec endpoint', function () {
 
     refused(await decode({ payloads: [large, large] }), [413, 'PAYLOAD_TOO_LARGE']);
     refused(await decode({ payloads: Array.from({ length: 5_001 }, () => ({})) }), [422, 'INVALID_REQUEST']);
-    for (const wrong of [{}, { payloads: {} }, { payloads: [1] }, { payloads: [{ data: 'no base64!' }] }]) {
+    for (const wrong of [{ payloads: {} }, { payloads: [1] }, { payloads: [{ data: 'no base64!' }] }]) {
       refused(await decode(wrong), [422, 'INVALID_REQUEST']);
     }
     refused(await decode({ payloads: [], more: 1 }), [422, 'INVALID_REQUEST']);
     refused(await decode([]), [422, 'INVALID_REQUEST']);
   });
 
-  it('encrypts nothing', async () => {
+  it('encrypts what a command sends, also where that is nothing', async () => {
     const headers = { Authorization: `Bearer ${api.tokens.admin}` };
-    const sent = await api.http
-      .post('/v1/codec/encode')
-      .set(headers)
-      .send({ payloads: [plain(1)] });
-    refused(sent, [404, 'NOT_FOUND']);
+    const encode = (body: object) => api.http.post('/v1/codec/encode').set(headers).send(body);
+    const { payloads } = (await encode({ payloads: [plain('retry')] }).expect(200)).body as { payloads: WebPayload[] };
+    assert.equal(Buffer.from(payloads[0]?.metadata['encoding'] ?? '', 'base64').toString(), 'binary/encrypted');
+    assert.deepEqual((await decode({ payloads }).expect(200)).body, { payloads: [plain('retry')] });
+    assert.deepEqual((await encode({}).expect(200)).body, { payloads: [] });
+
+    refused(await api.http.post('/v1/codec/encode').send({}), [401, 'UNAUTHENTICATED']);
+    refused(await encode({}).set('Origin', 'https://shop.test'), [403, 'FORBIDDEN']);
     const asked = await api.http.get(PATH).set(headers);
     refused(asked, [405, 'METHOD_NOT_ALLOWED']);
   });
