@@ -3,6 +3,7 @@ import express, { type Express } from 'express';
 import helmet from 'helmet';
 
 import { attentionRoutes } from './attention.ts';
+import { auditRoutes } from './audit.ts';
 import { identify, refuseBadTokens } from './auth.ts';
 import { catalogueRoutes } from './catalogue.ts';
 import { checkoutRoutes } from './checkouts.ts';
@@ -25,6 +26,7 @@ import { requestLog } from './request-log.ts';
 import { resolveRoutes } from './resolve.ts';
 import { expressPath, mount } from './routes.ts';
 import { salesRoutes } from './sales.ts';
+import { storyRoutes } from './story.ts';
 import { userProfileRoutes } from './user-profile.ts';
 import { userRoutes } from './users.ts';
 import { viewRoutes } from './views-admin.ts';
@@ -63,6 +65,7 @@ export function createApp(deps: ApiDeps): Express {
       ...orderListRoutes(deps),
       ...orderRoutes(deps),
       ...orderEventRoutes(deps),
+      ...storyRoutes(deps),
       ...refundRoutes(deps),
       ...catalogueRoutes(deps),
       ...productAdminRoutes(deps),
@@ -70,6 +73,7 @@ export function createApp(deps: ApiDeps): Express {
       ...userProfileRoutes(deps),
       ...userRoutes(deps),
       ...salesRoutes(deps),
+      ...auditRoutes(deps),
       ...attentionRoutes(deps),
       ...resolveRoutes(deps),
       ...deadLetterRoutes(deps),

@@ -6,6 +6,7 @@ import type { ReadWebhook } from '../infra/payment-gateway/webhook.ts';
 import type { RequestCounters } from '../infra/request-counters.ts';
 import type { TemporalClient } from '../infra/temporal.ts';
 import type { VerifyToken } from '../infra/tokens.ts';
+import type { AuditSources } from './audit.ts';
 import type { OrderFeed } from './order-feed.ts';
 import type { LinkOptions } from './present.ts';
 
@@ -23,6 +24,7 @@ export type ApiDeps = Readonly<{
     | 'eventStreams'
   >;
   databases: Pick<Databases, 'platform' | 'order' | 'payment' | 'views' | 'bus'>;
+  audit: AuditSources;
   /** Of what the public catalogue shows. */
   cache: Cache;
   /** What the limits of requests are counted with. */

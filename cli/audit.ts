@@ -1,10 +1,11 @@
 import { Command, InvalidArgumentError } from 'commander';
 
+import { isClean } from '../infra/audit/audit.ts';
 import { INVARIANT_IDS, type InvariantId, INVARIANTS } from '../infra/audit/finding.ts';
 import { CannotLook } from '../infra/audit/snapshot.ts';
 import { ConfigError, readConfig } from '../infra/config.ts';
 import { progressLine } from './audit/progress.ts';
-import { isClean, reportOf } from './audit/report.ts';
+import { reportOf } from './audit/report.ts';
 import { auditSystem } from './audit/system.ts';
 
 type Options = Readonly<{ only: readonly InvariantId[]; temporal: boolean; json: boolean }>;

@@ -3,12 +3,13 @@ import { randomUUID } from 'node:crypto';
 import { Command, InvalidArgumentError } from 'commander';
 import pLimit from 'p-limit';
 
+import { isClean } from '../infra/audit/audit.ts';
 import { CannotLook } from '../infra/audit/snapshot.ts';
 import { type Config, ConfigError, readConfig } from '../infra/config.ts';
 import { findEndpoints, NothingIsRunning, readEndpoints } from '../infra/endpoints.ts';
 import { signToken } from '../infra/tokens.ts';
 import { users } from '../prisma/seed/catalogue.ts';
-import { isClean, reportOf as auditReportOf, verdictOf } from './audit/report.ts';
+import { reportOf as auditReportOf, verdictOf } from './audit/report.ts';
 import { auditSystem } from './audit/system.ts';
 import { openBank } from './demo/bank.ts';
 import { progressBar } from './demo/progress.ts';

@@ -1,6 +1,7 @@
 import { discardDeadLetter, listAttention, listDeadLetters, redriveDeadLetter, resolveParked } from './admin.ts';
+import { auditShop } from './audit.ts';
 import { placeCheckout } from './checkouts.ts';
-import { decodePayloads, openCodecSession } from './codec.ts';
+import { decodePayloads, encodePayloads, openCodecSession } from './codec.ts';
 import { adjustStock } from './inventory.ts';
 import { followOrder } from './live.ts';
 import type { Operation } from './operation.ts';
@@ -8,6 +9,7 @@ import { cancelOrder, getOrder, listOrders } from './orders.ts';
 import { changeProduct, createProduct, getProduct, listProducts } from './products.ts';
 import { refundOrder } from './refunds.ts';
 import { listDailySales } from './sales.ts';
+import { tellOrderStory } from './story.ts';
 import { getDocsAsset, getHealth, getOpenApi, getReadiness, showDocs } from './system.ts';
 import { changeUser, createUser, getOwnUser } from './users.ts';
 import { getView, listViews, rebuildView } from './views.ts';
@@ -16,14 +18,14 @@ import { receiveWebhook } from './webhooks.ts';
 /** Every operation of the API, in the order of the document. */
 export const OPERATIONS: readonly Operation[] = [
   ...[placeCheckout, receiveWebhook],
-  ...[listOrders, getOrder, followOrder, cancelOrder, refundOrder],
+  ...[listOrders, getOrder, followOrder, tellOrderStory, cancelOrder, refundOrder],
   ...[listProducts, getProduct, createProduct, changeProduct],
   ...[getOwnUser, createUser, changeUser],
   adjustStock,
   listDailySales,
-  ...[listAttention, resolveParked],
+  ...[auditShop, listAttention, resolveParked],
   ...[listDeadLetters, redriveDeadLetter, discardDeadLetter],
   ...[listViews, getView, rebuildView],
   ...[getHealth, getReadiness, getOpenApi, showDocs, getDocsAsset],
-  ...[decodePayloads, openCodecSession],
+  ...[decodePayloads, encodePayloads, openCodecSession],
 ];

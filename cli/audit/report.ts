@@ -1,4 +1,4 @@
-import type { Audited } from '../../infra/audit/audit.ts';
+import { type Audited, isClean } from '../../infra/audit/audit.ts';
 import { type Finding, type InvariantId, MOST_SUSPECTS } from '../../infra/audit/finding.ts';
 
 /** Rows of one kind that a person reads; `--json` has all of them. */
@@ -22,10 +22,6 @@ export function reportOf(audited: Audited): string {
   ];
   return parts.filter((part) => part !== '').join('\n\n');
 }
-
-/** True when everything was looked at and nothing is broken; what is in progress is not. */
-export const isClean = ({ findings, unknown, overfull }: Audited): boolean =>
-  findings.length === 0 && unknown.length === 0 && overfull.length === 0;
 
 /** One line: clean, or what is not. */
 export function verdictOf(audited: Audited): string {

@@ -11,7 +11,14 @@ import { orderIdsAmong } from './order-ids.ts';
 import { closedMeansNothingHeld, paidMeansCapturedAndCommitted, storedAnswerIsTheOrder } from './order-rules.ts';
 import { countRefundRequests, refundsThatAreNotTheirAnswer } from './refund-answers.ts';
 import { lookAtRefunds } from './refunds.ts';
-import { type AuditedDatabase, CannotLook, EVENT_SERVICES, type Snapshots, withSnapshots } from './snapshot.ts';
+import {
+  type AuditedDatabase,
+  CannotLook,
+  EVENT_SERVICES,
+  type LookLimits,
+  type Snapshots,
+  withSnapshots,
+} from './snapshot.ts';
 import {
   countReservations,
   countStock,
@@ -33,6 +40,8 @@ export type AuditDeps = Readonly<{
   topics?: EventTopics | undefined;
   /** IANA name: where the shop's days begin. Undefined: invariant 8 cannot be looked at. */
   timeZone?: string;
+  /** None: it takes as long as it takes. */
+  limits?: LookLimits;
 }>;
 
 export type AuditOptions = Readonly<{
@@ -56,6 +65,10 @@ export type Audited = Readonly<{
   /** What was left out, and why. */
   notes: readonly string[];
 }>;
+
+/** True when everything was looked at and nothing is broken; what is in progress is not. */
+export const isClean = ({ findings, unknown, overfull }: Audited): boolean =>
+  findings.length === 0 && unknown.length === 0 && overfull.length === 0;
 
 /** From a suspect to the second look, milliseconds: long enough for a commit that was between two snapshots. */
 const RECHECK_AFTER_MS = 2_000;
@@ -125,8 +138,11 @@ async function runningWorkflows(
 ): Promise<Map<string, string[]>> {
   const excusable = suspects.filter(isExcusable);
   if (workflows === undefined || excusable.length === 0) return new Map();
-  return withSnapshots(urlsOf(deps, ['payment']), ['payment'], ({ payment }) =>
-    runningFor(workflows, payment, excusable),
+  return withSnapshots(
+    urlsOf(deps, ['payment']),
+    ['payment'],
+    ({ payment }) => runningFor(workflows, payment, excusable),
+    deps.limits,
   );
 }
 
@@ -142,32 +158,37 @@ async function lookAt(
   const orderIds = again === null ? null : [...new Set(again.flatMap(({ orderId }) => orderId ?? []))];
   if (wanted.has(8)) await lookAtAllViews(deps, look, again, say);
   if (names.length === 0) return look;
-  await withSnapshots(urlsOf(deps, names), names, async (from) => {
-    // First, because neither Kafka nor the gateway can be held still as the databases are.
-    const carriers = wanted.has(7) ? await openCarriers(from, deps.topics) : undefined;
-    try {
-      if (wanted.has(4) || wanted.has(5)) {
-        await compareMoney(from, look, { ledger: ledgerOf(deps), wanted, again, say });
+  await withSnapshots(
+    urlsOf(deps, names),
+    names,
+    async (from) => {
+      // First, because neither Kafka nor the gateway can be held still as the databases are.
+      const carriers = wanted.has(7) ? await openCarriers(from, deps.topics) : undefined;
+      try {
+        if (wanted.has(4) || wanted.has(5)) {
+          await compareMoney(from, look, { ledger: ledgerOf(deps), wanted, again, say });
+        }
+        if (wanted.has(1) || wanted.has(2)) await lookAtStock(from, look, wanted, again, say);
+        if (wanted.has(3) || wanted.has(4) || wanted.has(9))
+          await lookAtOrders(from, look, wanted, orderIds && orderIdsAmong(orderIds), say);
+        if (wanted.has(3)) await lookAtRefunds(from, look, orderIds && orderIdsAmong(orderIds), say);
+        if (carriers !== undefined) await lookAtEvents(from, look, carriers, say);
+        if (wanted.has(9)) {
+          look.count(9, await countRefundRequests(from.payment));
+          const differing = await refundsThatAreNotTheirAnswer(from.payment, orderIds && orderIdsAmong(orderIds));
+          differing.forEach((finding) => look.add(finding));
+        }
+        if (wanted.has(6)) {
+          const rows = await openRows(from);
+          look.count(6, rows.length);
+          rows.forEach((row) => look.add(row));
+        }
+      } finally {
+        await carriers?.close();
       }
-      if (wanted.has(1) || wanted.has(2)) await lookAtStock(from, look, wanted, again, say);
-      if (wanted.has(3) || wanted.has(4) || wanted.has(9))
-        await lookAtOrders(from, look, wanted, orderIds && orderIdsAmong(orderIds), say);
-      if (wanted.has(3)) await lookAtRefunds(from, look, orderIds && orderIdsAmong(orderIds), say);
-      if (carriers !== undefined) await lookAtEvents(from, look, carriers, say);
-      if (wanted.has(9)) {
-        look.count(9, await countRefundRequests(from.payment));
-        const differing = await refundsThatAreNotTheirAnswer(from.payment, orderIds && orderIdsAmong(orderIds));
-        differing.forEach((finding) => look.add(finding));
-      }
-      if (wanted.has(6)) {
-        const rows = await openRows(from);
-        look.count(6, rows.length);
-        rows.forEach((row) => look.add(row));
-      }
-    } finally {
-      await carriers?.close();
-    }
-  });
+    },
+    deps.limits,
+  );
   return look;
 }
 
@@ -178,13 +199,20 @@ async function lookAtAllViews(
   again: readonly Finding[] | null,
   say: (what: string) => void,
 ): Promise<void> {
-  const { timeZone } = deps;
+  const { timeZone, limits } = deps;
   if (timeZone === undefined) throw new CannotLook('Invariant 8 needs the time zone of the shop: SHOP_TIME_ZONE.');
   const sources = [...EVENT_SERVICES, 'bus'] as const;
-  await withSnapshots(urlsOf(deps, ['views']), ['views'], ({ views }) =>
-    withSnapshots(urlsOf(deps, sources), sources, (from) =>
-      lookAtViews({ ...from, views }, look, { timeZone, again, say }),
-    ),
+  await withSnapshots(
+    urlsOf(deps, ['views']),
+    ['views'],
+    ({ views }) =>
+      withSnapshots(
+        urlsOf(deps, sources),
+        sources,
+        (from) => lookAtViews({ ...from, views }, look, { timeZone, again, say }),
+        limits,
+      ),
+    limits,
   );
 }
 

@@ -2,7 +2,7 @@ import { differencesWithLog, disorderInLog, type LogScope, scopeOfLog } from './
 import { type EventTopics, type KeptEvents, lookAtKafka } from './events-on-kafka.ts';
 import type { Look } from './finding.ts';
 import { countEvents, gapsInOutbox, waitingEvents } from './outbox-rules.ts';
-import { CannotLook, EVENT_SERVICES, type Snapshots } from './snapshot.ts';
+import { CannotLook, EVENT_SERVICES, type LookLimits, type Snapshots, withSnapshots } from './snapshot.ts';
 
 /** What carries the events, as it is when the look begins. Close it. */
 export type Carriers = Readonly<{ scope: LogScope; kept: KeptEvents | undefined; close: () => Promise<void> }>;
@@ -21,11 +21,16 @@ export async function openCarriers(from: Pick<Snapshots, 'bus'>, topics: EventTo
     throw new CannotLook(
       `Events go by Kafka since ${scope.kafkaSince}: set KAFKA_BROKERS (and KAFKA_PREFIX and what else the relays have), ` +
         'or leave out invariant 7 with --only.',
+      { what: 'Kafka' },
     );
   }
   const kept = await topics.open();
   return { scope, kept, close: kept.close };
 }
+
+/** Whether events go by Kafka, as the database of the bus says. @throws CannotLook */
+export const eventsGoByKafka = (busUrl: string, limits: LookLimits): Promise<boolean> =>
+  withSnapshots({ bus: busUrl }, ['bus'], async ({ bus }) => (await scopeOfLog(bus)).kafkaSince !== null, limits);
 
 /**
  * Invariant 7: every event that a service has stored is on the bus once it is drained, with each aggregate's versions in

@@ -19,7 +19,7 @@ export async function bookedCharges(
     const why = error instanceof Error ? error.message : String(error);
     throw new CannotLook(
       `The books of the payment provider ${ledger.provider} cannot be read: ${why}. Start it or correct its settings, or leave out invariants 4 and 5 with --only.`,
-      { cause: error },
+      { cause: error, what: `the books of ${ledger.provider}` },
     );
   }
   return charges;

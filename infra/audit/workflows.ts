@@ -34,7 +34,7 @@ export function temporalWorkflows(client: Client, address: string): Workflows {
       const why = error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : error;
       throw new CannotLook(
         `Temporal at ${address}, namespace ${namespace}, cannot be asked: ${String(why)}. Start it, correct TEMPORAL_ADDRESS, or use --no-temporal.`,
-        { cause: error },
+        { cause: error, what: 'Temporal' },
       );
     }
   };
