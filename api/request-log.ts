@@ -9,6 +9,7 @@ import type { Logger } from '../infra/log.ts';
 import { contextOf, isRequestId, logFields, openSpan, requestIdOf, withRequestId } from '../infra/trace-context.ts';
 
 const PROBES = ['/healthz', '/readyz'];
+const TELLING = /^(?:[a-z-]{0,40}|v1|[0-9]{1,9}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 
 /**
  * One line per request, under an id that the caller may choose and that every answer repeats; and the request's span, in
@@ -30,7 +31,7 @@ export function requestLog(logger: Logger): RequestHandler {
     customErrorObject: (req, res, _error, line: object) => withIds(req, res, line),
     wrapSerializers: false,
     serializers: {
-      req: ({ id, method, url }: IncomingMessage) => ({ id, method, path: url?.split('?', 1)[0] }),
+      req: ({ id, method, url }: IncomingMessage) => ({ id, method, path: shownPath(url) }),
       res: ({ statusCode }: ServerResponse) => ({ statusCode }),
     },
   });
@@ -42,6 +43,13 @@ export function requestLog(logger: Logger): RequestHandler {
     context.with(within, () => logged(req, res, next));
   };
 }
+
+/** A segment that is neither a word nor an id could be anybody's address. */
+const shownPath = (url = ''): string =>
+  (url.split('?', 1)[0] ?? '')
+    .split('/')
+    .map((segment) => (TELLING.test(segment) ? segment : '*'))
+    .join('/');
 
 function requestId({ headers }: IncomingMessage, res: ServerResponse): string {
   const asked = headers['x-request-id'];

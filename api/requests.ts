@@ -20,9 +20,13 @@ export function parsed<T extends z.ZodType>(schema: T, value: unknown): z.output
   if (result.success) return result.data;
   const errors = result.error.issues
     .slice(0, MOST_FIELD_ERRORS)
-    .map(({ path, message }) => ({ pointer: `/${path.map(String).join('/')}`, message }));
+    .map((issue) => ({ pointer: `/${issue.path.map(String).join('/')}`, message: messageOf(issue) }));
   throw new CheckoutError('INVALID_REQUEST', 'the request has fields that cannot be used', { errors });
 }
+
+/** Says nothing of what was sent: a field that nobody knows may have the name of a person. */
+const messageOf = ({ code, message }: z.core.$ZodIssue): string =>
+  code === 'unrecognized_keys' ? 'has fields that are not known here' : message;
 
 /**
  * The Idempotency-Key, bare or as a structured-field string: `abc` and `"abc"` are the same key.

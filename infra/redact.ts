@@ -1,3 +1,4 @@
+import { isCardNumber } from '../domain/card-number.ts';
 import { sqlStateOf } from './database-outage.ts';
 
 const REDACTED = '[redacted]';
@@ -57,17 +58,6 @@ const PATTERNS: readonly (readonly [RegExp, string | ((found: string) => string)
  */
 export const scrubbed = (text: string): string =>
   PATTERNS.reduce((rest, [pattern, by]) => rest.replace(pattern, by as string), text);
-
-/** Whether the digits of a text are as many as a card has, and add up as a card's do (Luhn). */
-export function isCardNumber(text: string): boolean {
-  const digits = text.replaceAll(/[ -]/g, '');
-  if (!/^\d{13,19}$/.test(digits)) return false;
-  const sum = [...digits].reverse().reduce((total, digit, index) => {
-    const doubled = Number(digit) * (index % 2 === 0 ? 1 : 2);
-    return total + (doubled > 9 ? doubled - 9 : doubled);
-  }, 0);
-  return sum % 10 === 0;
-}
 
 /** Properties of errors that say where something went wrong, and never with which values. */
 const TELLING = [

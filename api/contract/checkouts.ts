@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { isCardNumber } from '../../domain/card-number.ts';
 import { currencyCode, databaseId, locationCode } from './fields.ts';
 import type { Operation } from './operation.ts';
 import { order, pendingOrder, placedOrder, UNPLACED } from './orders.ts';
@@ -26,7 +27,10 @@ export const checkoutBody = z
     payment: z.discriminatedUnion('method', [
       z.strictObject({
         method: z.literal('card'),
-        token: z.string().regex(/^[\w.:-]{1,255}$/, 'must be the token that the payment provider gave'),
+        token: z
+          .string()
+          .regex(/^[\w.:-]{1,255}$/, 'must be the token that the payment provider gave')
+          .refine((token) => !isCardNumber(token), 'must be a token: numbers of cards are taken by the provider alone'),
       }),
       z.strictObject({
         method: z.literal('bank_transfer'),
