@@ -1,14 +1,17 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
+import type { DataConverter } from '@temporalio/common';
 import { DefaultLogger, makeTelemetryFilterString, Runtime, Worker } from '@temporalio/worker';
 import { Command } from 'commander';
 
 import { ConfigError, readConfig } from '../infra/config.ts';
 import { NothingIsRunning } from '../infra/endpoints.ts';
+import { UndecryptablePayload } from '../infra/payload-codec.ts';
 import { openSystemTemporal } from '../infra/system-temporal.ts';
 import { temporalConverter } from '../infra/temporal-converter.ts';
 import { type History, historyFromJson } from '../infra/temporal-history.ts';
+import { payloadsIn } from '../infra/temporal-payloads.ts';
 import { interceptorModules, workflowCode } from './temporal-worker.ts';
 
 type Named = Readonly<{ workflowId: string; history: History }>;
@@ -47,7 +50,8 @@ process.exitCode = failures > 0 ? 1 : 0;
 
 async function replayAll(histories: readonly Named[]): Promise<number> {
   let failed = 0;
-  const dataConverter = await temporalConverter(config);
+  const dataConverter = await converter();
+  for (const history of histories) await mustBeReadable(history, dataConverter);
   const code = workflowCode();
   const options = { ...code, interceptors: interceptorModules(code), dataConverter };
   for await (const { workflowId, error } of Worker.runReplayHistories(options, histories)) {
@@ -57,6 +61,26 @@ async function replayAll(histories: readonly Named[]): Promise<number> {
     process.stdout.write(`${workflowId}: ${how}\n`);
   }
   return failed;
+}
+
+async function converter(): Promise<DataConverter> {
+  try {
+    return await temporalConverter(config);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return command.error(error.message, { exitCode: 2 });
+  }
+}
+
+/** Without its key a history would seem not to fit. */
+async function mustBeReadable({ workflowId, history }: Named, { payloadCodecs = [] }: DataConverter): Promise<void> {
+  const payloads = payloadsIn(history).map(({ payload }) => payload);
+  try {
+    for (const codec of payloadCodecs) await codec.decode(payloads);
+  } catch (error) {
+    if (!(error instanceof UndecryptablePayload)) throw error;
+    command.error(`${workflowId} cannot be read: ${error.message}`, { exitCode: 2 });
+  }
 }
 
 async function chosen(names: readonly string[]): Promise<Named[]> {
