@@ -20,6 +20,8 @@ import { readWorkflowStory, type StoryWorkflow } from './story-history.ts';
 
 /** For one source; each is asked beside the others where it can be. Milliseconds. */
 const SOURCE_LIMIT_MS = 3_000;
+/** A call that is being repeated when its time is over says so a little later: it must not be left alone meanwhile. */
+const LAST_REPEAT_MS = 2_500;
 /** Of one source, and of the whole. */
 const MOST_OF_SOURCE = 500;
 const MOST_ENTRIES = 2_000;
@@ -86,9 +88,9 @@ class Gaps {
   }
 
   /** The rest of the story is told without a source that fails, whatever its reason. */
-  async try<T>(source: StorySource, work: Promise<T>): Promise<T | undefined> {
+  async try<T>(source: StorySource, work: Promise<T>, limitMs = SOURCE_LIMIT_MS): Promise<T | undefined> {
     try {
-      return await within(SOURCE_LIMIT_MS, work);
+      return await within(limitMs, work);
     } catch (error) {
       this.#log.error({ err: error, source }, 'a story was told without this source');
       this.add(source, 'UNAVAILABLE');
@@ -130,10 +132,12 @@ async function readSagas(
       return { entries: [], truncated: false };
     }
   };
+  const limitMs = SOURCE_LIMIT_MS + LAST_REPEAT_MS;
   const asked = workflows.slice(0, MOST_WORKFLOWS).map((named) =>
     gaps.try(
       'workflows',
       limit(() => read(named)),
+      limitMs,
     ),
   );
   const stories = (await Promise.all(asked)).filter((story) => story !== undefined);

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 
 import { orderActivities } from '../../activities/orders/activities.ts';
 import { orderMoneyActivities } from '../../activities/orders/money-activities.ts';
+import { story } from '../../api/contract/story.ts';
 import { checkoutInput, reservationOf } from '../support/shop.ts';
 import { type OpenApi, openApi } from './open-api.ts';
 
@@ -45,6 +46,18 @@ describe('the history of an order', function () {
     assert.deepEqual(await look(customer), before.customer);
     assert.doesNotMatch(JSON.stringify((await look(customer)).order), /operator|bank/);
     assert.equal((await look(customer, before.customer.etag)).status, 304);
+  });
+
+  it('is told as a story as well, of which only that is missing which cannot be asked', async () => {
+    const res = await api.http.get(`/v1/orders/${orderId}/story`).set('Authorization', `Bearer ${api.tokens.customer}`);
+    assert.equal(res.status, 200);
+    const { entries, missing } = story.strict().parse(res.body);
+    assert.deepEqual(missing, [{ source: 'workflows', reason: 'UNAVAILABLE' }]);
+    assert.deepEqual(
+      entries.map(({ kind }) => kind),
+      ['order', 'event'],
+    );
+    assert.match(api.logged(), /a story was told without this source/);
   });
 
   it('tells a reader with an old ETag that it can be paid now, although its version is the same', async () => {

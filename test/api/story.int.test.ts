@@ -42,7 +42,8 @@ describe('the story of an order', function () {
       const begun = ofKind(story, 'workflow').filter(({ what }) => what === 'STARTED').length;
       const ended = ofKind(story, 'workflow').length - begun;
       const applied = ofKind(story, 'event').every((event) => event.applied?.every(({ at }) => at !== null));
-      return begun === ended && applied && story.missing.length === 0 ? story : undefined;
+      const refunds = ofKind(story, 'refund').length % 2 === 0; // each has an end
+      return begun === ended && applied && refunds && story.missing.length === 0 ? story : undefined;
     });
 
   it('has the steps, the stock, the money, the states and the events of an order that was paid and given back', async () => {
@@ -129,14 +130,9 @@ describe('the story of an order', function () {
     assert.ok(ofKind(admin, 'stock').some(({ movement }) => movement === 'RELEASED'));
   });
 
-  it('is told of a checkout that never made an order, and its stream ends with the refusal', async () => {
-    const { body } = await system.shop.place({
-      items: [
-        { ...COASTERS, quantity: 1 },
-        { productId: '104', variantId: '1041', quantity: 999 },
-      ],
-      prefer: 'respond-async',
-    });
+  it('is told of a checkout that never made an order', async () => {
+    const items = [{ productId: '999999999', quantity: 1 }];
+    const { body } = await system.shop.place({ items, prefer: 'respond-async' });
     const orderId = String(body['orderId']);
     await eventually('it is refused', async () =>
       (await system.shop.order(orderId)).status === 202 ? undefined : true,
@@ -153,7 +149,5 @@ describe('the story of an order', function () {
     const bearer = system.shop.tokens.otherCustomer;
     const stranger = await system.shop.call('GET', `/v1/orders/${orderId}/story`, { bearer });
     assert.deepEqual([stranger.status, stranger.body['code']], [404, 'NOT_FOUND']);
-    const query = await system.shop.call('GET', `/v1/orders/${orderId}/story?verbose=1`);
-    assert.equal(query.status, 200);
   });
 });
