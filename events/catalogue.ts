@@ -78,11 +78,15 @@ const stock = z.strictObject({
   orderId: z.uuid().nullable(),
 });
 
+const personal = z
+  .string()
+  .describe('sealed under the key of the person, which only the platform has; a placeholder once they were erased');
+
 const user = z.strictObject({
   userId: id,
-  username: z.string(),
-  email: z.string(),
-  fullName: z.string(),
+  username: personal,
+  email: personal,
+  fullName: personal,
   status: z.string(),
 });
 

@@ -107,6 +107,8 @@ function flags({ settings }: PostgresOptions, { clusterDir }: Cluster, port: num
     max_connections: '200',
     timezone: 'UTC',
     log_timezone: 'UTC',
+    // Details name values of rows: of a duplicate, the address that somebody has already.
+    log_error_verbosity: 'terse',
     ...settings,
   };
   return ['-D', clusterDir, ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
