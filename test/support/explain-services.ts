@@ -3,19 +3,23 @@ import { randomUUID } from 'node:crypto';
 import { adjustStock } from '../../activities/inventory/administration.ts';
 import { eraseCustomer } from '../../activities/inventory/erase.ts';
 import { productAdministration } from '../../activities/inventory/products.ts';
+import { readStockStory } from '../../activities/inventory/read-story.ts';
 import { inventoryReturnActivities } from '../../activities/inventory/return-activities.ts';
 import { storedAnswer } from '../../activities/inventory/stored-answer.ts';
 import { userAdministration } from '../../activities/inventory/users.ts';
 import { orderActivities } from '../../activities/orders/activities.ts';
 import { orderMoneyActivities } from '../../activities/orders/money-activities.ts';
 import { readOrder } from '../../activities/orders/read.ts';
+import { readStateChanges } from '../../activities/orders/read-changes.ts';
 import { paymentFinders } from '../../activities/payments/find.ts';
+import { readPaymentStory } from '../../activities/payments/read-story.ts';
 import { failSettlement } from '../../activities/payments/settlement-tables.ts';
 import { storedRefund } from '../../activities/payments/stored-refund.ts';
 import { awaitShopper, doubtEarlierAttempt } from '../../activities/payments/tables.ts';
 import { webhookActivities } from '../../activities/payments/webhook-activities.ts';
 import * as webhooks from '../../activities/payments/webhook-store.ts';
 import { paymentIdFor } from '../../events/ids.ts';
+import { readAggregateEvents } from '../../events/read-aggregate.ts';
 import { type Databases, openOrder, openPayment, openPlatform } from '../../infra/databases.ts';
 import type { PaymentGateway } from '../../infra/payment-gateway/port.ts';
 import { simulatedGateway } from '../../infra/payment-gateway/simulated.ts';
@@ -27,6 +31,7 @@ import { type Cart, sha256 } from './shop.ts';
 
 const TIMEOUT_MS = 5_000;
 const DAY_MS = 24 * 3_600_000;
+const STORY_ROWS = 500;
 
 type Services = Pick<Databases, 'platform' | 'order' | 'payment'>;
 
@@ -67,6 +72,10 @@ async function sellAndRefund(shop: AuditedShop, { platform, order, payment }: Se
   await storedAnswer(platform, sold.orderId);
   await readOrder(order, { orderId: sold.orderId, customerId: CUSTOMER });
   await readOrder(order, { orderId: sold.orderId, customerId: null });
+  await readStateChanges(order, [{ orderId: sold.orderId, seen: 1 }]);
+  await readAggregateEvents(order, 'order', [{ id: sold.orderId }], STORY_ROWS);
+  await readPaymentStory(payment, sold.orderId, STORY_ROWS);
+  await readStockStory(platform, { orderId: sold.orderId, refundIds: [failed.refundId] }, STORY_ROWS);
   await inventoryReturnActivities({ platform }).readHeader(sold);
   const orders = orderActivities({ order });
   await orders.recordResolution({

@@ -12,6 +12,7 @@ import { inOrders, inSales, inUsers } from '../../projections/read-applied.ts';
 import { readOrders } from '../../projections/read-orders.ts';
 import { readProduct, readProducts } from '../../projections/read-products.ts';
 import { readDailySales } from '../../projections/read-sales.ts';
+import { readApplied } from '../../projections/read-story.ts';
 import { readCustomerNames, readUser } from '../../projections/read-users.ts';
 import { rebuildView } from '../../projections/rebuild.ts';
 import { readRebuilds, register, release } from '../../projections/rebuild-row.ts';
@@ -101,6 +102,11 @@ async function readAll(databases: Pick<Databases, 'views' | 'platform'>): Promis
     }
   }
   await readProduct(views, generatedId(50_001));
+  const applied = await views.projectionInbox.findMany({ where: { view: 'orders' }, take: 20 });
+  await readApplied(
+    views,
+    applied.map(({ eventId }) => eventId),
+  );
   await readUser(databases, userId);
   await readCustomerNames(databases, [userId, generatedId(60_000)]);
   const days = { from: '2026-01-01', to: '2026-12-31' };
