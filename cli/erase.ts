@@ -62,7 +62,9 @@ async function isConfirmed(customer: string, url: string): Promise<boolean> {
   try {
     const { host, pathname } = new URL(url);
     const question = `Erase customer ${customer} of ${host}${pathname} for good? Type the id again: `;
-    return (await terminal.question(question)).trim() === customer;
+    // The end of the input, or Ctrl-C, is no answer, and would be waited for in vain.
+    const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')));
+    return (await Promise.race([terminal.question(question), closed])).trim() === customer;
   } finally {
     terminal.close();
   }
