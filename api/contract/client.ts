@@ -27,6 +27,13 @@ export type ApiClient = Readonly<{
 /** No answer came: the API cannot be reached, the connection was lost, or it took too long. */
 export class NoAnswer extends Error {
   override readonly name = 'NoAnswer';
+  /** Where and why, without the operation. */
+  readonly reason: string;
+
+  constructor(operation: Operation, reason: string, options?: ErrorOptions) {
+    super(`${operation.id}: ${reason}`, options);
+    this.reason = reason;
+  }
 }
 
 /** An answer that is not one of the operation's: another API, a proxy's own page, or a broken contract. */
@@ -105,7 +112,7 @@ function urlOf({ path }: Operation, base: string, params: unknown, query: unknow
 
 /** @throws NoAnswer with a reason that a person can use · what the caller gave up with */
 export async function heard<T>(
-  { id }: Operation,
+  operation: Operation,
   url: string,
   { signal: caller }: AnyRequest,
   work: () => Promise<T>,
@@ -114,7 +121,7 @@ export async function heard<T>(
     return await work();
   } catch (error) {
     caller?.throwIfAborted();
-    throw new NoAnswer(`${id}: ${new URL(url).origin} cannot be used (${reasonOf(error)})`, { cause: error });
+    throw new NoAnswer(operation, `${new URL(url).origin} cannot be used (${reasonOf(error)})`, { cause: error });
   }
 }
 

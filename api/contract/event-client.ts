@@ -103,7 +103,7 @@ function notNow(operation: Operation, response: Response, text: string, place: P
   const { status, problem } = refusedIn(operation, response, text);
   if (status !== 503 && status !== 429) return new StreamRefused(operation, status, problem);
   place.pauseMs = Number(response.headers.get('retry-after')) * 1_000 || place.pauseMs;
-  return new NoAnswer(`${operation.id}: ${problem.code} (${problem.detail})`);
+  return new NoAnswer(operation, `${problem.code} (${problem.detail})`);
 }
 
 function resumed({ headers, ...request }: AnyRequest, lastId: string): AnyRequest {

@@ -13,7 +13,7 @@ export function buying(cardToken: string) {
 export async function buyTooMuch(visit: Visit): Promise<Seen> {
   const { productId, variantId, locationCode } = visit.scarce;
   const item = { productId, variantId, locationCode, quantity: MORE_THAN_ANY_SHELF };
-  const body = JSON.stringify({ items: [item], payment: card('tok_ok') });
+  const body = { items: [item], payment: card('tok_ok') };
   const { answer, placedMs } = await timed(() => visit.shop.buy(visit.token, visit.key, body));
   return { placedMs, ...(await ending(visit, answer)) };
 }
@@ -21,10 +21,10 @@ export async function buyTooMuch(visit: Visit): Promise<Seen> {
 export async function buyAndCancel(visit: Visit): Promise<Seen> {
   const body = cart(visit, card('tok_slow'));
   const { answer, placedMs } = await timed(() => visit.shop.buy(visit.token, visit.key, body));
-  const { orderId } = answer.body;
+  const orderId = answer.body?.orderId;
   if (orderId === undefined) return { placedMs, ...(await ending(visit, answer)) };
   const cancelled = await visit.shop.cancel(visit.token, orderId);
-  if (cancelled.http >= 300) return { placedMs, seen: `cancel: ${describe(cancelled)}` };
+  if (cancelled.problem !== undefined) return { placedMs, seen: `cancel: ${describe(cancelled)}` };
   return { placedMs, ...(await ending(visit, answer)) };
 }
 
@@ -35,13 +35,17 @@ export async function buyTwice(visit: Visit): Promise<Seen> {
   const { answer: both, placedMs } = await timed(() => Promise.all([click(), click()]));
   const { seen, link } = await ending(visit, both[0]);
   const later = await click();
-  const ids = new Set([...both, later].map(({ body: { orderId } }) => orderId));
+  const ids = new Set([...both, later].map(({ body }) => body?.orderId));
   if (ids.size > 1) return { placedMs, seen: `${ids.size} orders`, link };
-  return { placedMs, seen: later.replayed ? `one order, ${seen}` : 'not marked as replayed', link };
+  return {
+    placedMs,
+    seen: later.headers.get('idempotent-replayed') === 'true' ? `one order, ${seen}` : 'not marked as replayed',
+    link,
+  };
 }
 
 export async function buyNonsense(visit: Visit): Promise<Seen> {
-  const good = JSON.parse(cart(visit, card('tok_ok'))) as object;
+  const good = cart(visit, card('tok_ok'));
   const nonsense = visit.random.pick<Readonly<{ key?: string; body: string }>>([
     { body: JSON.stringify(good) },
     { key: visit.key, body: '{"items": [' },
@@ -49,7 +53,7 @@ export async function buyNonsense(visit: Visit): Promise<Seen> {
     { key: visit.key, body: JSON.stringify({ ...good, items: [] }) },
     { key: visit.key, body: JSON.stringify({ ...good, payment: { method: 'cheque' } }) },
   ]);
-  const { answer, placedMs } = await timed(() => visit.shop.buy(visit.token, nonsense.key, nonsense.body));
-  const refused = (answer.http === 400 || answer.http === 422) && answer.body.code !== undefined;
+  const { answer, placedMs } = await timed(() => visit.shop.sendNonsense(visit.token, nonsense.key, nonsense.body));
+  const refused = (answer.status === 400 || answer.status === 422) && answer.problem !== undefined;
   return { placedMs, seen: refused ? 'refused' : describe(answer) };
 }

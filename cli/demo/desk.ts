@@ -1,7 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import type { z } from 'zod';
+
+import { type resolveBody, resolveParked } from '../../api/contract/admin.ts';
+import { type refundBody, refundOrder } from '../../api/contract/refunds.ts';
 import { tellsHowToPay } from './later.ts';
-import { type Answer, describe } from './shop.ts';
+import { type Answer, describe, orderIn, type Watched } from './shop.ts';
 import { card, cart, END_LIMIT_MS, ending, type Seen, timed, type Visit } from './visit.ts';
 
 const POLL_MS = 500;
@@ -11,7 +15,10 @@ export async function wrongAmount(visit: Visit): Promise<Seen> {
   const bought = await buyTwoOfOne(visit, 'tok_wrong_amount');
   if (bought.orderId === undefined) return bought;
   const answer = await resolve(visit, bought.orderId, { action: 'markDone', reason: 'seen in the demo' });
-  return { ...bought, seen: answer.http === 200 ? `${bought.seen}, resolved` : `resolve: ${describe(answer)}` };
+  return {
+    ...bought,
+    seen: answer.problem === undefined ? `${bought.seen}, resolved` : `resolve: ${describe(answer)}`,
+  };
 }
 
 /**
@@ -22,25 +29,25 @@ export async function undoRefused(visit: Visit): Promise<Seen> {
   const { shop, bank, token } = visit;
   const body = cart(visit, { method: 'bank_transfer' });
   const { answer, placedMs } = await timed(() => shop.buy(token, visit.key, body));
-  const { orderId } = answer.body;
+  const orderId = answer.body?.orderId;
   if (orderId === undefined) return { placedMs, seen: describe(answer) };
   const asked = await shop.until(token, orderId, END_LIMIT_MS, tellsHowToPay);
-  const link = asked.body.links?.temporal;
+  const link = orderIn(asked)?.links.temporal;
   await bank.refuseNext('cancel', orderId);
   const cancel = () => shop.cancel(token, orderId);
-  const decision = { action: 'retry', reason: 'the gateway was asked in the demo' };
+  const decision = { action: 'retry', reason: 'the gateway was asked in the demo' } as const;
   const [cancelled, resolved] = await Promise.all([cancel(), resolve(visit, orderId, decision)]);
-  if (cancelled.http >= 300) return { placedMs, link, seen: `cancel: ${describe(cancelled)}` };
-  if (resolved.http !== 200) return { placedMs, link, seen: `resolve: ${describe(resolved)}` };
-  const over = await asking(cancel, ({ http }) => http === 202);
+  if (cancelled.problem !== undefined) return { placedMs, link, seen: `cancel: ${describe(cancelled)}` };
+  if (resolved.problem !== undefined) return { placedMs, link, seen: `resolve: ${describe(resolved)}` };
+  const over = await asking(cancel, ({ status }) => status === 202);
   return { placedMs, link, seen: `${describe(over)}, resolved` };
 }
 
 /** A decision about what is parked. 409 until something is: what comes before it, such as giving money back, is first. */
-const resolve = ({ shop, deskToken }: Visit, orderId: string, decision: object): Promise<Answer> =>
+const resolve = ({ shop, deskToken }: Visit, orderId: string, decision: z.input<typeof resolveBody>) =>
   asking(
-    () => shop.admin(deskToken, `/v1/admin/orders/${orderId}/resolve`, decision),
-    ({ http }) => http === 409,
+    () => shop.desk(deskToken).call(resolveParked, { params: { orderId }, body: decision }),
+    ({ status }) => status === 409,
   );
 
 /** One of two pieces comes back and is sold again. */
@@ -50,13 +57,13 @@ export const returnOne = (visit: Visit): Promise<Seen> =>
 /** Everything is paid back. */
 export const refundAll = (visit: Visit): Promise<Seen> => refunding(visit, { reason: 'COMPLAINT' });
 
-async function refunding(visit: Visit, refund: object): Promise<Seen> {
+async function refunding(visit: Visit, refund: Refund): Promise<Seen> {
   const bought = await buyTwoOfOne(visit, 'tok_ok');
   const { shop, token, deskToken, key } = visit;
   if (bought.orderId === undefined || bought.seen !== 'PAID') return bought;
-  const answer = await shop.admin(deskToken, `/v1/orders/${bought.orderId}/refunds`, refund, `${key}-refund`);
-  if (answer.http !== 202) return { ...bought, seen: `refund: ${describe(answer)}` };
-  const isBooked = ({ body: { status } }: Answer): boolean => status !== 'PAID';
+  const answer = await shop.desk(deskToken).call(refundOrder, refundOf(bought.orderId, key, refund));
+  if (answer.problem !== undefined) return { ...bought, seen: `refund: ${describe(answer)}` };
+  const isBooked = ({ body }: Watched): boolean => body?.status !== 'PAID';
   return { ...bought, seen: describe(await shop.until(token, bought.orderId, END_LIMIT_MS, isBooked)) };
 }
 
@@ -69,19 +76,28 @@ export async function refundRefused(visit: Visit): Promise<Seen> {
   await bank.refuseNext('refund', orderId);
   const refund = { reason: 'COMPLAINT' };
   const answer = await asking(
-    () => shop.admin(deskToken, `/v1/orders/${orderId}/refunds`, refund, `${key}-refund`),
-    ({ body: { status } }) => status === 'PENDING',
+    () => shop.desk(deskToken).call(refundOrder, refundOf(orderId, key, refund)),
+    ({ body }) => body?.status === 'PENDING',
   );
   const order = await shop.until(deskToken, orderId, END_LIMIT_MS, tellsOfFailure);
   const told = tellsOfFailure(order) ? '' : ', not told';
   return { ...bought, seen: `${describe(order)}, refund ${describe(answer)}${told}` };
 }
 
-const tellsOfFailure = ({ body: { history } }: Answer): boolean =>
-  history?.some(({ reason }) => reason?.startsWith('REFUND_FAILED') === true) === true;
+type Refund = z.input<typeof refundBody>;
+
+/** Asked again, it is the same refund. */
+const refundOf = (orderId: string, key: string, body: Refund) => ({
+  params: { orderId },
+  headers: { 'Idempotency-Key': `${key}-refund` },
+  body,
+});
+
+const tellsOfFailure = (answer: Watched): boolean =>
+  orderIn(answer)?.history.some(({ reason }) => reason?.startsWith('REFUND_FAILED') === true) === true;
 
 /** Asks again while it is too early for the answer. */
-async function asking(ask: () => Promise<Answer>, isTooEarly: (answer: Answer) => boolean): Promise<Answer> {
+async function asking<A extends Answer>(ask: () => Promise<A>, isTooEarly: (answer: A) => boolean): Promise<A> {
   const until = Date.now() + END_LIMIT_MS;
   for (;;) {
     const answer = await ask();
@@ -93,7 +109,7 @@ async function asking(ask: () => Promise<Answer>, isTooEarly: (answer: Answer) =
 async function buyTwoOfOne(visit: Visit, cardToken: string): Promise<Seen & Readonly<{ orderId: string | undefined }>> {
   const { productId, variantId, locationCode } = visit.random.pick(visit.shelves);
   const items = [{ productId, variantId, locationCode, quantity: 2 }];
-  const body = JSON.stringify({ items, payment: card(cardToken) });
+  const body = { items, payment: card(cardToken) };
   const { answer, placedMs } = await timed(() => visit.shop.buy(visit.token, visit.key, body));
-  return { placedMs, orderId: answer.body.orderId, ...(await ending(visit, answer)) };
+  return { placedMs, orderId: answer.body?.orderId, ...(await ending(visit, answer)) };
 }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 
+import { auditShop } from '../../api/contract/audit.ts';
+import { apiClient } from '../../api/contract/client.ts';
 import { SCENARIOS } from '../../cli/demo/scenarios.ts';
 import { type Child, startChild } from '../support/child.ts';
 import { eventually } from '../support/eventually.ts';
@@ -65,6 +67,14 @@ describe('the demo', function () {
     assert.equal(refunds.length, failed.length);
     const faults = await (await fetch(new URL('/faults', system.gatewayUrl))).json();
     assert.deepEqual(faults, { faults: [], holding: [] }, 'each "no" was said');
+  });
+
+  it('leaves a shop that the API finds clean as well, with a look at everything', async () => {
+    const { url, tokens } = system.shop;
+    const answer = await apiClient({ url, token: tokens.admin }).call(auditShop, { query: { maxAge: 0 } });
+    assert.ok(answer.status === 200 && answer.problem === undefined, JSON.stringify(answer));
+    assert.equal(answer.body.verdict, 'CLEAN', JSON.stringify(answer.body));
+    assert.ok(answer.body.invariants.every(({ leftOut }) => leftOut === undefined));
   });
 
   it('ends with 1 and says who fared otherwise', async () => {
