@@ -24,9 +24,11 @@ export function parsed<T extends z.ZodType>(schema: T, value: unknown): z.output
   throw new CheckoutError('INVALID_REQUEST', 'the request has fields that cannot be used', { errors });
 }
 
-/** Says nothing of what was sent: a field that nobody knows may have the name of a person. */
-const messageOf = ({ code, message }: z.core.$ZodIssue): string =>
-  code === 'unrecognized_keys' ? 'has fields that are not known here' : message;
+/** Repeats of what was sent only what may be the name of a field: a key that nobody knows may be a person's address. */
+const messageOf = (issue: z.core.$ZodIssue): string =>
+  issue.code === 'unrecognized_keys'
+    ? `has fields that are not known here: ${issue.keys.map((key) => (/^\w{1,40}$/.test(key) && !/\d{3}/.test(key) ? key : '…')).join(', ')}`
+    : issue.message;
 
 /**
  * The Idempotency-Key, bare or as a structured-field string: `abc` and `"abc"` are the same key.

@@ -40,23 +40,22 @@ export function openTracing(
           spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter({ url: tracesUrl }))],
         });
   provider.register({ propagator: null }); // ours carries ids alone: trace-context.ts
-  tellOfFailures(log);
+  const tell = teller(log);
+  setGlobalErrorHandler(tell);
   return {
     async close() {
-      const sent = provider.shutdown().catch((error: unknown) => tell(log, error));
+      const sent = provider.shutdown().catch(tell);
       await Promise.race([sent, sleep(CLOSE_LIMIT_MS, undefined, { ref: false })]);
     },
   };
 }
 
-function tellOfFailures(log: Logger): void {
+/** Work goes on without its spans. */
+function teller(log: Logger): (error: unknown) => void {
   let nextAt = 0;
-  setGlobalErrorHandler((error) => {
+  return (error) => {
     if (performance.now() < nextAt) return;
     nextAt = performance.now() + TOLD_EVERY_MS;
-    tell(log, error);
-  });
+    log.warn({ err: error }, 'spans of traces were not sent');
+  };
 }
-
-/** Work goes on without its spans. */
-const tell = (log: Logger, error: unknown): void => log.warn({ err: error }, 'spans of traces were not sent');

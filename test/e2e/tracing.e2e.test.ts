@@ -126,4 +126,16 @@ describe('one trace from the request to the views', function () {
     });
     assert.equal(new Set([...traces, TRACE]).size, ids.length + 1);
   });
+
+  it('goes on when nobody takes the spans, and says so once', async () => {
+    await receiver.close();
+    const said = () => system.api.output().split('spans of traces were not sent').length - 1;
+    await eventually('the API has noticed', async () => {
+      assert.equal((await system.shop.call('GET', '/v1/users/me')).status, 200);
+      return said() > 0 ? true : undefined;
+    });
+    assert.equal(said(), 1);
+    assert.equal(await system.api.stop(), 0);
+    assert.equal(said(), 1);
+  });
 });

@@ -24,6 +24,13 @@ describe('an event as a Kafka record', () => {
     assert.deepEqual(delivery, { place: 'order.events/3/17', event });
   });
 
+  it('names its trace in a header, where tracers look for it', () => {
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    const { headers } = recordOf('order.events', { ...event, envelope: { ...event.envelope, traceparent } });
+    assert.equal(headers['traceparent'], traceparent);
+    assert.ok(!('traceparent' in recordOf('order.events', event).headers));
+  });
+
   it('is known by its envelope where the sender set no headers', () => {
     const envelope = { id: event.id, type: 'OrderPaid', source: '/commerce-saga/order', subject: 'x' };
     const value = JSON.stringify({ ...envelope, aggregateType: 'order', aggregateVersion: 3 });

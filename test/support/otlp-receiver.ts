@@ -19,6 +19,7 @@ export type OtlpReceiver = Readonly<{
   spans: () => readonly ReceivedSpan[];
   /** Every body as it came. */
   raw: () => string;
+  /** Repeat-safe. */
   close: () => Promise<void>;
 }>;
 
@@ -58,6 +59,7 @@ export async function otlpReceiver(): Promise<OtlpReceiver> {
     spans: () => bodies.flatMap(spansIn),
     raw: () => JSON.stringify(bodies),
     async close() {
+      if (!server.listening) return;
       server.closeAllConnections();
       server.close();
       await once(server, 'close');

@@ -6,6 +6,7 @@ import { Worker, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import { DeterminismViolationError } from '@temporalio/workflow';
 
 import { historyFromJson } from '../../infra/temporal-history.ts';
+import { workflowSpans } from '../../workers/tracing.ts';
 import {
   CASE_NAMES,
   type CaseName,
@@ -24,8 +25,8 @@ const ROOT = resolve(HISTORIES, '../..');
 /** Bundling on a busy machine takes seconds. */
 const BUNDLING_MS = 120_000;
 
-const replay = (workflowBundle: WorkflowBundleWithSourceMap, history: RecordedHistory): Promise<void> =>
-  Worker.runReplayHistory({ workflowBundle }, historyFromJson(history));
+const replay = (workflowBundle: Pick<WorkflowBundleWithSourceMap, 'code'>, history: RecordedHistory): Promise<void> =>
+  Worker.runReplayHistory({ workflowBundle, sinks: workflowSpans() }, historyFromJson(history));
 
 /** The history of a case as this release has it. */
 const recorded = (name: CaseName): RecordedHistory => readHistory(fileOf(name, currentRelease()));
@@ -42,6 +43,16 @@ function withActivities(history: RecordedHistory, rename: Readonly<Record<string
     renamed += 1;
   }
   assert.equal(renamed, Object.keys(rename).length, 'the history has not got these activities');
+  return changed;
+}
+
+/** The history as it would have been for somebody whose trace is recorded. */
+function traced(history: RecordedHistory, carried: unknown): RecordedHistory {
+  const changed = structuredClone(history);
+  const started = changed.events[0]?.['workflowExecutionStartedEventAttributes'] as Record<string, unknown>;
+  const base64 = (text: string): string => Buffer.from(text).toString('base64');
+  const payload = { metadata: { encoding: base64('json/plain') }, data: base64(JSON.stringify(carried)) };
+  started['header'] = { fields: { '_tracer-data': payload } };
   return changed;
 }
 
@@ -236,6 +247,17 @@ describe('every recorded history', function () {
 describe('the replay gate', function () {
   this.timeout(BUNDLING_MS);
   before(quietRuntime);
+
+  it('accepts histories with and without a trace, and with one that is none', async () => {
+    const { code } = await workflowBundle();
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    for (const name of ['paid', 'cancelled-captured', 'reconciled'] as const) {
+      await replay({ code }, traced(recorded(name), { traceparent, requestid: 'r' }));
+    }
+    for (const carried of [{ traceparent: 'none' }, {}, 7, null]) {
+      await replay({ code }, traced(recorded('paid'), carried));
+    }
+  });
 
   it('refuses a history in which an activity has another name', async () => {
     const renamed = withActivities(recorded('paid'), { createOrder: 'createInvoice' });
