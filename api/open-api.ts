@@ -13,7 +13,8 @@ Amounts are integers in the minor unit of their ISO 4217 currency, ids of the ca
 ISO 8601 in UTC. A request with a field that is not described is refused; answers may get more fields.
 
 **Errors** are \`application/problem+json\` (RFC 9457) with a stable \`code\`. Whatever has no operation here is answered
-\`NOT_FOUND\`, another method of a path \`METHOD_NOT_ALLOWED\` with \`Allow\`; every GET answers HEAD as well.
+\`NOT_FOUND\`, another method of a path \`METHOD_NOT_ALLOWED\` with \`Allow\`; every GET answers HEAD as well. Headers that are
+too large, or a request that comes too slowly, end with the connection: \`HEADERS_TOO_LARGE\` and \`REQUEST_TIMEOUT\`.
 
 **Tokens** are bearer JWTs whose \`sub\` is the user's id and whose \`role\` is \`customer\` or \`admin\`. What belongs to somebody
 else does not exist: 404.
@@ -50,7 +51,7 @@ const STATUS_TEXTS: Readonly<Record<number, string>> = {
 
 /**
  * The OpenAPI 3.1 document of operations. Schemas are what zod makes of the declarations (docs/decisions/0029); checks that
- * JSON Schema has no word for are in their descriptions.
+ * JSON Schema has no word for are in their descriptions. The dialect is the default one, 2020-12 with OpenAPI's additions.
  *
  * @throws Error for a declaration that no document can be made of
  */
@@ -71,7 +72,6 @@ export function openApiDocument(operations: readonly Operation[]): Json {
       description: ABOUT,
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
-    jsonSchemaDialect: 'https://json-schema.org/draft/2020-12/schema',
     servers: [{ url: '/', description: 'The API that serves this document' }],
     tags: TAGS.map((name) => ({ name, description: TAG_TEXTS[name] })),
     paths,

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { ensureInstalled } from './bootstrap.mjs';
 
 /** npm scripts, quick ones first. */
-const CHECKS = ['format:check', 'docs:check', 'boundaries', 'typecheck', 'unused', 'lint'];
+const CHECKS = ['format:check', 'docs:check', 'openapi:lint', 'boundaries', 'typecheck', 'unused', 'lint'];
 const LIMIT_MS = 10 * 60_000;
 
 const [argument] = process.argv.slice(2);

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 
 import { ERROR_CODES, httpStatusOf } from '../domain/errors.ts';
 import { ASYNC_API_FILE, asyncApiText } from './asyncapi-text.ts';
+import { OPEN_API_FILE, openApiText } from './openapi-text.ts';
 
 const NOT_OURS = /(^|\/)(node_modules|dist|generated|test-results|coverage|\.git|\.data)\//;
 
@@ -13,7 +14,7 @@ const CITING = /(\.([cm]?[jt]s|ya?ml|prisma|sql)|(^|\/)Dockerfile|^\.ci\/run)$/;
 const problems: string[] = [];
 const FILES = (await readdir('.', { recursive: true })).filter((name) => !NOT_OURS.test(name));
 problems.push(...errorTable(), ...npmScripts(), ...relativeLinks(), ...citedDocuments());
-problems.push(...(await asyncApi()));
+problems.push(...(await asyncApi()), ...(await openApi()));
 for (const problem of problems) process.stdout.write(`${problem}\n`);
 process.exitCode = problems.length === 0 ? 0 : 1;
 
@@ -73,6 +74,12 @@ function citedDocuments(): string[] {
 async function asyncApi(): Promise<string[]> {
   const isSame = read(ASYNC_API_FILE) === (await asyncApiText());
   return isSame ? [] : [`${ASYNC_API_FILE} is not what the catalogue says: run \`npm run events:asyncapi\``];
+}
+
+/** The document of the API is the one that its operations make. */
+async function openApi(): Promise<string[]> {
+  const isSame = read(OPEN_API_FILE) === (await openApiText());
+  return isSame ? [] : [`${OPEN_API_FILE} is not what the operations say: run \`npm run openapi\``];
 }
 
 function read(file: string): string {

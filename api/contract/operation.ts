@@ -59,6 +59,9 @@ export type Operation = Readonly<{
 export const TAGS = ['checkout', 'orders', 'catalogue', 'users', 'inventory', 'sales', 'operations', 'system'] as const;
 export type Tag = (typeof TAGS)[number];
 
+/** Refused before an operation is found: with the connection, or by the path alone. */
+export const OUTSIDE_OPERATIONS: readonly ErrorCode[] = ['HEADERS_TOO_LARGE', 'METHOD_NOT_ALLOWED', 'REQUEST_TIMEOUT'];
+
 /** Everything that an operation may refuse, each code once. */
 export function refusalsOf({ access, headers = [], body, params, query, refusals = [] }: Operation): ErrorCode[] {
   if (access === 'probe') return ['INTERNAL_ERROR', ...refusals];

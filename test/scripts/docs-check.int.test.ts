@@ -24,6 +24,7 @@ describe('the check of the documents', function () {
     for (const file of [
       'docs/errors.md',
       'docs/asyncapi.yaml',
+      'docs/openapi.yaml',
       'domain/errors.ts',
       '.prettierrc.json',
       '.editorconfig',
