@@ -28,6 +28,8 @@ type OpenApiOptions = {
   paymentUrl?: string;
   busUrl?: string;
   viewsPort?: number;
+  /** Ports of the ways to the databases, for tests that cut more than one. */
+  ports?: Partial<Record<'platform' | 'order' | 'payment' | 'views' | 'bus', number>>;
   /** The payment provider's books; without it the audit has none. */
   ledger?: GatewayLedger;
   /** How payloads are written to Temporal; in clear without it. */
@@ -50,6 +52,7 @@ export async function openApi(
     platformUrl,
     paymentUrl,
     viewsPort,
+    ports = {},
     busUrl,
     ledger,
     dataConverter = {},
@@ -58,13 +61,12 @@ export async function openApi(
   const databases = await freshDatabases({ seed: true });
   const dataDir = await mkdtemp(join(tmpdir(), 'commerce-saga-api-'));
   const config = { ...readConfig({ DATA_DIR: dataDir }), webhookSecrets: WEBHOOK_SECRETS, ...settings };
-  const platform = openPlatform(platformUrl ?? databases.urls.platform, { poolSize: 5 });
-  const order = openOrder(databases.urls.order, { poolSize: 5 });
-  const payment = openPayment(paymentUrl ?? databases.urls.payment, { poolSize: 5 });
-  const views = openViews(viewsPort === undefined ? databases.urls.views : onPort(databases.urls.views, viewsPort), {
-    poolSize: 5,
-  });
-  const bus = openBus(busUrl ?? databases.urls.bus, { poolSize: 2 });
+  const urlOf = (name: keyof typeof ports) => onPort(databases.urls[name], ports[name]);
+  const platform = openPlatform(platformUrl ?? urlOf('platform'), { poolSize: 5 });
+  const order = openOrder(urlOf('order'), { poolSize: 5 });
+  const payment = openPayment(paymentUrl ?? urlOf('payment'), { poolSize: 5 });
+  const views = openViews(onPort(databases.urls.views, viewsPort ?? ports.views), { poolSize: 5 });
+  const bus = openBus(busUrl ?? urlOf('bus'), { poolSize: 2 });
   const connection = Connection.lazy({ address: temporalAddress });
   const client = new Client({ connection, dataConverter });
   const lines: string[] = [];
@@ -126,8 +128,8 @@ export async function openApi(
   };
 }
 
-function onPort(url: string, port: number): string {
-  return Object.assign(new URL(url), { port: String(port) }).href;
+function onPort(url: string, port: number | undefined): string {
+  return port === undefined ? url : Object.assign(new URL(url), { port: String(port) }).href;
 }
 
 export const COASTER = { productId: '102', quantity: 1 };
