@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { placeCheckout } from '../api/contract/checkouts.ts';
+import { apiClient, newIdempotencyKey } from '../api/contract/client.ts';
 import { products, stock, type StockSeed, users } from '../prisma/seed/catalogue.ts';
 import type { TestSystem } from '../test/support/system.ts';
 
@@ -22,6 +24,7 @@ const MOST_OPEN = 300;
 export async function openShop(system: Pick<TestSystem, 'shop' | 'tokenOf'>): Promise<Shop> {
   const customers = users().filter(({ id, status }) => status === 'ACTIVE' && id > 2);
   const bearers = await Promise.all(customers.slice(0, CUSTOMERS).map(({ id }) => system.tokenOf(String(id))));
+  const clients = bearers.map((token) => apiClient({ url: system.shop.url, token }));
   const shelves = wellFilled();
   let n = 0;
   return async () => {
@@ -29,14 +32,17 @@ export async function openShop(system: Pick<TestSystem, 'shop' | 'tokenOf'>): Pr
     // Steps that have no divisor in common with the number of shelves bring every shelf in turn.
     const items = Array.from({ length: 1 + (n % 3) }, (_, line) => shelves[(n * 7 + line * 31) % shelves.length]);
     const declined = n % DECLINED_OF === 0;
-    const { status, body } = await system.shop.place({
-      items: items.flatMap((item) => (item === undefined ? [] : [{ ...item, quantity: 1 + (n % 2) }])),
-      token: declined ? 'tok_declined' : 'tok_ok',
-      prefer: `wait=${LONGEST_WAIT_S}`,
-      bearer: bearers[n % bearers.length] ?? '',
+    const quantity = 1 + (n % 2);
+    const answer = await clients[n % clients.length]?.call(placeCheckout, {
+      headers: { 'Idempotency-Key': newIdempotencyKey(), Prefer: `wait=${LONGEST_WAIT_S}` },
+      body: {
+        items: items.flatMap((item) => (item === undefined ? [] : [{ ...item, quantity }])),
+        payment: { method: 'card', token: declined ? 'tok_declined' : 'tok_ok' },
+      },
     });
-    const answer = String(body['code'] ?? body['status']);
-    return answer === (declined ? 'PAYMENT_DECLINED' : 'PAID') ? undefined : `${status} ${answer}`;
+    if (answer === undefined) throw new Error('the seed has no customers');
+    const seen = answer.problem?.code ?? answer.body?.status;
+    return seen === (declined ? 'PAYMENT_DECLINED' : 'PAID') ? undefined : `${answer.status} ${seen}`;
   };
 }
 
