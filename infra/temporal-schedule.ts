@@ -1,15 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import {
+  type Client,
   isGrpcServiceError,
   ScheduleAlreadyRunning,
   type ScheduleDescription,
-  type ScheduleHandle,
   ScheduleOverlapPolicy,
 } from '@temporalio/client';
+import type { Payload } from '@temporalio/common';
 
 import type { Logger } from './log.ts';
 import type { TemporalClient } from './temporal.ts';
+import { payloadsIn } from './temporal-payloads.ts';
 
 /** `dailyAt`: by the clock of an IANA time zone. A night that has no such time, because clocks go forward, is left out. */
 export type When =
@@ -52,7 +54,7 @@ export async function ensureSchedule(
       await client.schedule.create({ scheduleId, ...optionsOf(wanted) });
     } catch (error) {
       if (!(error instanceof ScheduleAlreadyRunning)) throw error;
-      if (correct) await becomeAsWanted(client.schedule.getHandle(scheduleId), wanted);
+      if (correct) await becomeAsWanted(client, wanted);
     }
     return true;
   } catch (error) {
@@ -69,10 +71,24 @@ export async function ensureSchedule(
 /** gRPC's UNIMPLEMENTED and PERMISSION_DENIED. */
 const NOT_OURS_TO_MAKE: readonly number[] = [12, 7];
 
-async function becomeAsWanted(handle: ScheduleHandle, wanted: WantedSchedule): Promise<void> {
-  if (isAsWanted(await handle.describe(), wanted)) return;
+async function becomeAsWanted(client: Client, wanted: WantedSchedule): Promise<void> {
+  const handle = client.schedule.getHandle(wanted.scheduleId);
+  const found = await handle.describe();
+  if (isAsWanted(found, wanted) && (await isWrittenAsNow(client, found))) return;
   await handle.update(({ state }) => ({ ...optionsOf(wanted), state }));
 }
+
+/** A Schedule outlives keys of payloads: its arguments are written again once another key is the first. */
+async function isWrittenAsNow({ options }: Client, { raw }: ScheduleDescription): Promise<boolean> {
+  const found = payloadsIn(raw.schedule?.action?.startWorkflow?.input).map(({ payload }) => payload);
+  let now = found;
+  for (const codec of options.loadedDataConverter.payloadCodecs) now = await codec.encode(await codec.decode(now));
+  return isDeepStrictEqual(now.map(howWritten), found.map(howWritten));
+}
+
+/** Encoding and key. */
+const howWritten = ({ metadata }: Payload) =>
+  Object.entries(metadata ?? {}).map(([name, value]) => [name, Buffer.from(value).toString()]);
 
 function optionsOf({ scheduleId, when, workflowType, taskQueue, args, runTimeoutMs }: WantedSchedule) {
   return {

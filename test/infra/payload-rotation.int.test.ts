@@ -9,6 +9,7 @@ import { pino } from 'pino';
 
 import { readConfig } from '../../infra/config.ts';
 import { temporalConverter } from '../../infra/temporal-converter.ts';
+import { ensureSchedule, type WantedSchedule } from '../../infra/temporal-schedule.ts';
 import { eventually } from '../support/eventually.ts';
 import { keyIdsIn } from '../support/history-payloads.ts';
 import { goSignal, keyed, seenQuery } from '../support/keyed-workflow.ts';
@@ -92,6 +93,28 @@ describe('a ring of keys on a real Temporal', function () {
     assert.deepEqual((await handle.describe()).memo, { who: 'memo' });
     assert.deepEqual(keyIdsIn(await handle.fetchHistory()), ['2026-05', '2026-11']);
     await assert.rejects((await client(NEW)).workflow.getHandle(workflowId).describe(), /no key 2026-05/);
+  });
+
+  it('writes the arguments of a Schedule again with the new key, so that the old one can go', async () => {
+    const schedule: WantedSchedule = {
+      scheduleId: randomUUID(),
+      when: { everyMs: 3_600_000 },
+      ...{ workflowType: 'keyed', taskQueue: 'nobody', args: ['input', 'steps'], runTimeoutMs: 1_000 },
+    };
+    const log = pino({ level: 'silent' });
+    const read = async (...ring: string[]) =>
+      (await client(...ring)).schedule.getHandle(schedule.scheduleId).describe();
+    const ensure = async (...ring: string[]) => ensureSchedule({ client: await client(...ring) }, schedule, log);
+    try {
+      await ensure(OLD);
+      await ensure(OLD, NEW);
+      await assert.rejects(read(NEW), /no key 2026-05/);
+      await ensure(NEW, OLD);
+      const { action } = await read(NEW);
+      assert.deepEqual(action.args, ['input', 'steps']);
+    } finally {
+      await (await client(NEW, OLD)).schedule.getHandle(schedule.scheduleId).delete();
+    }
   });
 
   it('has tasks tried again that a worker has no key for, and ends nothing: it goes on once the key is there', async () => {
