@@ -14,7 +14,7 @@ const CITING = /(\.([cm]?[jt]s|ya?ml|prisma|sql)|(^|\/)Dockerfile|^\.ci\/run)$/;
 const problems: string[] = [];
 const FILES = (await readdir('.', { recursive: true })).filter((name) => !NOT_OURS.test(name));
 problems.push(...errorTable(), ...npmScripts(), ...relativeLinks(), ...citedDocuments());
-problems.push(...(await asyncApi()), ...(await openApi()));
+problems.push(...(await asyncApi()), ...openApi());
 for (const problem of problems) process.stdout.write(`${problem}\n`);
 process.exitCode = problems.length === 0 ? 0 : 1;
 
@@ -77,8 +77,8 @@ async function asyncApi(): Promise<string[]> {
 }
 
 /** The document of the API is the one that its operations make. */
-async function openApi(): Promise<string[]> {
-  const isSame = read(OPEN_API_FILE) === (await openApiText());
+function openApi(): string[] {
+  const isSame = read(OPEN_API_FILE) === openApiText();
   return isSame ? [] : [`${OPEN_API_FILE} is not what the operations say: run \`npm run openapi\``];
 }
 

@@ -14,6 +14,6 @@ const { json } = new Command('npm run openapi --')
 
 if (json) process.stdout.write(`${JSON.stringify(openApiDocument(OPERATIONS), null, 2)}\n`);
 else {
-  writeFileSync(OPEN_API_FILE, await openApiText());
+  writeFileSync(OPEN_API_FILE, openApiText());
   process.stdout.write(`${OPEN_API_FILE} is written\n`);
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import type { PaymentChoice } from '../../domain/checkout.ts';
+import { assertDocumented } from './documented.ts';
 
 export type Tokens = Readonly<{ customer: string; otherCustomer: string; admin: string }>;
 export type Answer = Readonly<{ status: number; headers: Headers; body: Readonly<Record<string, unknown>> }>;
@@ -25,7 +26,7 @@ export type RefundBody = Readonly<{
 export type ResolveBody = Readonly<{ action: 'retry' | 'markDone'; reason: string; workflowId?: string }>;
 export type Call = Readonly<{ body?: unknown; headers?: Record<string, string>; bearer?: string }>;
 
-/** Talks to an API as a shopper does. */
+/** Talks to an API as a shopper does. Every answer has to be as the OpenAPI document says. */
 export function shopClient(url: string, tokens: Tokens) {
   const call = async (method: string, path: string, options: Call = {}): Promise<Answer> => {
     const { body, headers = {}, bearer = tokens.customer } = options;
@@ -35,6 +36,8 @@ export function shopClient(url: string, tokens: Tokens) {
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
     const text = await answer.text();
+    const sent = Object.fromEntries(answer.headers);
+    assertDocumented({ method, path, status: answer.status, headers: sent, body: text });
     const parsed = text === '' ? {} : (JSON.parse(text) as Answer['body']);
     return { status: answer.status, headers: answer.headers, body: parsed };
   };
