@@ -22,6 +22,7 @@ export type ApiDeps = Readonly<{
     | 'startDeadlineMs'
     | 'shopTimeZone'
     | 'eventStreams'
+    | 'declinedCardsPerHour'
   >;
   databases: Pick<Databases, 'platform' | 'order' | 'payment' | 'views' | 'bus'>;
   audit: AuditSources;
