@@ -9,7 +9,7 @@ import { storedAnswer } from '../../activities/inventory/stored-answer.ts';
 import { userAdministration } from '../../activities/inventory/users.ts';
 import { orderActivities } from '../../activities/orders/activities.ts';
 import { orderMoneyActivities } from '../../activities/orders/money-activities.ts';
-import { readOrder } from '../../activities/orders/read.ts';
+import { declinedTooOften, readOrder } from '../../activities/orders/read.ts';
 import { readStateChanges } from '../../activities/orders/read-changes.ts';
 import { paymentFinders } from '../../activities/payments/find.ts';
 import { readPaymentStory } from '../../activities/payments/read-story.ts';
@@ -72,6 +72,7 @@ async function sellAndRefund(shop: AuditedShop, { platform, order, payment }: Se
   await storedAnswer(platform, sold.orderId);
   await readOrder(order, { orderId: sold.orderId, customerId: CUSTOMER });
   await readOrder(order, { orderId: sold.orderId, customerId: null });
+  await declinedTooOften(order, { customerId: CUSTOMER, limit: 3 });
   await readStateChanges(order, [{ orderId: sold.orderId, seen: 1 }]);
   await readAggregateEvents(order, 'order', [{ id: sold.orderId }], STORY_ROWS);
   await readPaymentStory(payment, sold.orderId, STORY_ROWS);
@@ -161,12 +162,12 @@ async function administrate({ platform }: Pick<Services, 'platform'>): Promise<v
   const person = { username: name, email: `${name}@shop.test`, fullName: 'A Customer', status: 'ACTIVE' } as const;
   const request = { id: randomUUID(), requestHash: sha256(name), caller: '1' };
   await users.create(request, person);
-  const { userId: made } = await users.create(request, person);
+  const { userId: newcomer } = await users.create(request, person);
   const expected = null;
   const change = { expected, correlationId: randomUUID(), caller: '1', requestHash: sha256('change') };
   await users.change({ ...change, userId: '2', changes: { fullName: 'Another Name' } });
   // Generated users have no first event, and the relay would wait for it before it tells of their erasure.
-  for (const userId of ['3', '3', made]) {
+  for (const userId of ['3', '3', newcomer]) {
     await eraseCustomer(platform, { userId, correlationId: randomUUID() });
   }
 
