@@ -1,4 +1,4 @@
-import { audit, type AuditDeps, type Audited, isClean } from '../infra/audit/audit.ts';
+import { audit, type Audited, isClean } from '../infra/audit/audit.ts';
 import { eventsGoByKafka } from '../infra/audit/events.ts';
 import { type Finding, INVARIANT_IDS, type InvariantId, INVARIANTS } from '../infra/audit/finding.ts';
 import { CannotLook } from '../infra/audit/snapshot.ts';
@@ -10,9 +10,6 @@ import type { ApiDeps } from './deps.ts';
 import { Unavailable } from './outage.ts';
 import { parsed } from './requests.ts';
 import { type Route, route } from './routes.ts';
-
-/** What an API process has for an audit, besides Temporal. */
-export type AuditSources = Pick<AuditDeps, 'urls' | 'ledger'>;
 
 /** Longest wait of a request, milliseconds. */
 const PATIENCE_MS = 15_000;

@@ -1,3 +1,4 @@
+import type { AuditDeps } from '../infra/audit/audit.ts';
 import type { Cache } from '../infra/cache/cache.ts';
 import type { Config } from '../infra/config.ts';
 import type { Databases } from '../infra/databases.ts';
@@ -6,7 +7,6 @@ import type { ReadWebhook } from '../infra/payment-gateway/webhook.ts';
 import type { RequestCounters } from '../infra/request-counters.ts';
 import type { TemporalClient } from '../infra/temporal.ts';
 import type { VerifyToken } from '../infra/tokens.ts';
-import type { AuditSources } from './audit.ts';
 import type { OrderFeed } from './order-feed.ts';
 import type { LinkOptions } from './present.ts';
 
@@ -25,7 +25,8 @@ export type ApiDeps = Readonly<{
     | 'declinedCardsPerHour'
   >;
   databases: Pick<Databases, 'platform' | 'order' | 'payment' | 'views' | 'bus'>;
-  audit: AuditSources;
+  /** What an audit reads besides Temporal; `ledger` where this process may read the payment provider's books. */
+  audit: Pick<AuditDeps, 'urls' | 'ledger'>;
   /** Of what the public catalogue shows. */
   cache: Cache;
   /** What the limits of requests are counted with. */
