@@ -1,6 +1,7 @@
 import { storedAnswer } from '../activities/inventory/stored-answer.ts';
 import type { CheckoutInput, PlacedAnswer } from '../domain/checkout.ts';
 import { CheckoutError } from '../domain/errors.ts';
+import { refuseCardTesting } from './declined-cards.ts';
 import type { ApiDeps } from './deps.ts';
 import { endOfClosed, hasStarted, refuseReusedKey } from './follow.ts';
 import { findOrder } from './order-for.ts';
@@ -22,6 +23,7 @@ export type Answered = Readonly<{ answer: PlacedAnswer | 'started'; replayed: bo
  *
  * @param since when the request came, milliseconds since 1970: waiting is counted from there
  * @throws CheckoutError IDEMPOTENCY_KEY_REUSED when the key belongs to a request with another body
+ * @throws CheckoutError TOO_MANY_REQUESTS when too many cards of this customer were declined
  * @throws Unavailable only when the checkout certainly did not start
  */
 export async function answerOf(
@@ -33,6 +35,7 @@ export async function answerOf(
   const earlier = await earlierAnswer(deps, input);
   const replayed = earlier !== undefined;
   if (isKnown(earlier)) return { answer: earlier, replayed };
+  if (!replayed) await refuseCardTesting(deps, input);
   try {
     return { answer: await newAnswer(deps, input, preference, since), replayed };
   } catch (error) {

@@ -24,8 +24,15 @@ export function problems(log: Logger): ErrorRequestHandler {
       (res.log ?? log).error({ err: error }, refusal.code);
     }
     if (error instanceof Unavailable || isOutage(error)) res.set('Retry-After', String(RETRY_AFTER_S));
+    if (refusal.code === 'TOO_MANY_REQUESTS') tellWait(res, refusal);
     sendRefusal(res, refusal);
   };
+}
+
+/** The limits of requests tell it by themselves. */
+function tellWait(res: Response, { detail }: Refusal): void {
+  const { retryAfterS } = pick(detail, 'retryAfterS') as { retryAfterS?: number };
+  if (retryAfterS !== undefined) res.set('Retry-After', String(retryAfterS));
 }
 
 /** Answers a refusal with its status. `orderId` names the checkout it belongs to. */

@@ -17,6 +17,8 @@ export const apiVariables = {
     ),
   TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
   RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).default(6_000),
+  /** Declined cards of one customer within an hour; after that none of theirs is tried for a while. */
+  DECLINED_CARDS_PER_HOUR: z.coerce.number().int().min(1).default(100),
   /** Connections that the API has open at a time. */
   MAX_CONNECTIONS: z.coerce.number().int().min(1).default(5_000),
   /** How long `/readyz` says 503 before the API takes no more requests: for a balancer to notice. */
@@ -34,6 +36,7 @@ export type ApiSettings = Readonly<{
   trustProxy: number;
   /** Requests that one caller, or one address without a token, may send within a minute. */
   rateLimitPerMinute: number;
+  declinedCardsPerHour: number;
   maxConnections: number;
   /** Part of the grace for stopping, milliseconds. */
   shutdownDelayMs: number;
@@ -46,6 +49,7 @@ export const apiSettings = (e: z.infer<z.ZodObject<typeof apiVariables>>): ApiSe
   codecOrigins: e.CODEC_ORIGINS,
   trustProxy: e.TRUST_PROXY,
   rateLimitPerMinute: e.RATE_LIMIT_PER_MINUTE,
+  declinedCardsPerHour: e.DECLINED_CARDS_PER_HOUR,
   maxConnections: e.MAX_CONNECTIONS,
   shutdownDelayMs: e.SHUTDOWN_DELAY_MS,
   eventStreams: { perCaller: e.EVENT_STREAMS_PER_CALLER, perProcess: e.EVENT_STREAMS_PER_PROCESS },

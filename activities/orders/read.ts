@@ -58,3 +58,23 @@ export async function readOrder(
 }
 
 export type OrderView = NonNullable<Awaited<ReturnType<typeof readOrder>>>;
+
+/**
+ * How long a customer whose cards were declined too often should wait, seconds: until fewer than `limit` of them are of the
+ * last hour.
+ *
+ * @returns undefined when there are fewer
+ */
+export async function declinedTooOften(
+  orders: Pick<Databases['order'], '$queryRaw'>,
+  { customerId, limit }: Readonly<{ customerId: string; limit: number }>,
+): Promise<number | undefined> {
+  const [row] = await orders.$queryRaw<{ seconds: number }[]>`
+    select ceil(extract(epoch from created_at + interval '1 hour' - now()))::integer as seconds
+    from orders
+    where user_id = ${customerId}::bigint and created_at > now() - interval '1 hour'
+      and failure_code = 'PAYMENT_DECLINED'
+    order by created_at desc
+    offset ${limit - 1}::integer limit 1`;
+  return row?.seconds;
+}
