@@ -26,7 +26,7 @@ export class AuditRuns {
    * The verdict of the audit that runs, of one that nobody has heard of yet, of the last one if it is young enough, or else
    * of a new one.
    *
-   * @param maxAgeMs since the end of the last one, milliseconds
+   * @param maxAgeMs since the end of the last one, milliseconds; 0 takes none that was told already
    * @param patienceMs milliseconds; an audit that takes longer goes on without whoever asked
    * @throws what the audit could not be done for
    */
@@ -38,7 +38,7 @@ export class AuditRuns {
       const untold = this.#untold;
       this.#untold = undefined;
       if (untold !== undefined) return untold;
-      if (this.#last !== undefined && Date.now() - this.#last.finishedAt.getTime() <= maxAgeMs) return this.#last;
+      if (this.#last !== undefined && Date.now() - this.#last.finishedAt.getTime() < maxAgeMs) return this.#last;
     }
     return this.#wait(this.#run ?? this.#start(), patienceMs);
   }
