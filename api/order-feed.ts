@@ -106,7 +106,7 @@ export class OrderFeed {
       while (this.#due.size > 0) {
         const followed = [...this.#due].map((orderId) => ({ orderId, seen: this.#seen(orderId) }));
         this.#due.clear();
-        this.#tell(await this.#read(followed));
+        this.#tell(await this.#read(followed), new Map(followed.map(({ orderId, seen }) => [orderId, seen])));
       }
       this.#failed = false;
     } catch (error) {
@@ -123,13 +123,15 @@ export class OrderFeed {
     return Math.min(...[...(this.#followers.get(orderId) ?? [])].map(({ seen }) => seen));
   }
 
-  #tell(changes: readonly StateChange[]): void {
+  /** @param from the versions behind which was read: who came meanwhile and knows less is due, and told by the next read */
+  #tell(changes: readonly StateChange[], from: ReadonlyMap<string, number>): void {
     const byOrder = new Map<string, StateChange[]>();
     for (const change of changes) byOrder.set(change.orderId, [...(byOrder.get(change.orderId) ?? []), change]);
     for (const [orderId, ofOrder] of byOrder) {
       const more = ofOrder.length > MOST_CHANGES;
       if (more && this.#followers.has(orderId)) this.#due.add(orderId);
       for (const follower of [...(this.#followers.get(orderId) ?? [])]) {
+        if (follower.seen < (from.get(orderId) ?? Infinity)) continue;
         const news = ofOrder.slice(0, MOST_CHANGES).filter(({ version }) => version > follower.seen);
         follower.seen = news.at(-1)?.version ?? follower.seen;
         if (news.length > 0) follower.tell(news, more);

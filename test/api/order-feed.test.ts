@@ -82,6 +82,19 @@ describe('the feed of orders', () => {
     );
   });
 
+  it('tells everything to who comes while others, who know more, are read for', async () => {
+    const orders = new Orders();
+    const feed = feedOf(orders);
+    let open: () => void = () => undefined;
+    orders.gate = new Promise((resolve) => (open = resolve));
+    orders.versions.set('a', 3);
+    const early = follow(feed, 'a', 2);
+    const late = follow(feed, 'a');
+    open();
+    await becomes(early, [3]);
+    await becomes(late, [1, 2, 3]);
+  });
+
   it('tells more than one read brings, in order', async () => {
     const orders = new Orders();
     orders.versions.set('a', 250);
