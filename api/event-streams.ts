@@ -40,7 +40,7 @@ export class EventStreams {
   }
 
   /**
-   * Takes a place for a request until its response is closed, however that comes.
+   * Takes a place for a request until its response is closed, however that comes; none for one whose client is gone already.
    *
    * @throws CheckoutError TOO_MANY_REQUESTS · Unavailable when the process is stopping
    */
@@ -51,6 +51,7 @@ export class EventStreams {
       res.set('Retry-After', String(RETRY_AFTER_S));
       throw new CheckoutError('TOO_MANY_REQUESTS', 'too many streams of events are open; end some, or wait');
     }
+    if (res.destroyed) return; // its `close` was told before, and would never give the place back
     this.#perCaller.set(callerId, own + 1);
     this.#admitted += 1;
     res.once('close', () => {

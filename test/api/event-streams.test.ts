@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
+import { once } from 'node:events';
+import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 import express from 'express';
@@ -21,7 +22,10 @@ describe('streams of events', () => {
     const stopping = new AbortController();
     const streams = new EventStreams({ perCaller, perProcess }, stopping.signal, heartbeatMs);
     const begun: EventStream[] = [];
-    const app = express().get('/:caller', (req, res) => {
+    let arrived = 0;
+    const app = express().get('/:caller', async (req, res) => {
+      arrived += 1;
+      if (req.query['late'] !== undefined) await once(res, 'close');
       try {
         streams.admit(req.params.caller, res);
         begun.push(streams.begin(res, lastsMs));
@@ -45,6 +49,8 @@ describe('streams of events', () => {
       begun,
       stopping,
       empty,
+      url,
+      arrived: () => arrived,
       read: (caller = 'a'): Promise<ReadStream> => readStream(`${url}/${caller}`),
     };
   };
@@ -110,6 +116,19 @@ describe('streams of events', () => {
       for (let n = 0; n < 100 && !ours.ended; n += 1, sent += 1) ours.send([{ event: 'state', id: sent, data }]);
       return Promise.resolve(ours.ended ? true : undefined);
     });
+    await empty();
+  });
+
+  it('take no place for a reader who went while it was found out who he is', async () => {
+    const { arrived, begun, url, empty, streams } = await open({ perCaller: 2 });
+    for (let n = 1; n <= 3; n += 1) {
+      const request = get(`${url}/a?late`);
+      request.on('error', () => undefined); // it is cut off by us
+      await eventually('it is there', () => Promise.resolve(arrived() === n ? true : undefined));
+      request.destroy();
+      await eventually('it came to its turn', () => Promise.resolve(begun.length === n ? true : undefined));
+    }
+    assert.deepEqual(streams.counts, { admitted: 0, open: 0, callers: 0 });
     await empty();
   });
 
