@@ -22,7 +22,7 @@ const rows = [
 ];
 const ours = `^(${rows.map(([from]) => from).join('|')}|prisma|test)/`;
 const apiMayCall =
-  '^activities/(inventory/(administration|products|read-story|stored-answer|users)|orders/read|payments/(webhook-store|stored-refund|read-story))';
+  '^activities/(inventory/(administration|products|read-stock|read-story|stored-answer|users)|orders/read|payments/(webhook-store|stored-refund|read-story))';
 const packages = (pathNot) => ({ dependencyTypes: ['core', 'npm', 'npm-dev'], pathNot });
 const values = (path, pathNot = '^$') => ({ path, pathNot, dependencyTypesNot: ['type-only'] });
 const rule = (from, to, comment, name) => ({ name, comment, severity: 'error', from: { path: `^${from}` }, to });

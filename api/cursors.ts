@@ -13,6 +13,15 @@ export function productAfter(cursor: string): string {
   return id;
 }
 
+export const ledgerCursor = (lastId: string): string => encoded(`l${lastId}`);
+
+/** The id of the last movement of the page before. @throws CheckoutError MALFORMED_REQUEST */
+export function ledgerAfter(cursor: string): string {
+  const [, id] = /^l(\d+)$/.exec(decoded(cursor)) ?? [];
+  if (id === undefined || !isDatabaseId(id)) throw notOurs();
+  return id;
+}
+
 export const orderCursor = ({ placedAtMicros, orderId }: OrderPosition): string =>
   encoded(`${placedAtMicros}.${orderId}`);
 

@@ -1,14 +1,19 @@
 import { adjustStock } from '../activities/inventory/administration.ts';
+import { readStock } from '../activities/inventory/read-stock.ts';
+import { CheckoutError } from '../domain/errors.ts';
 import { callerOf } from './auth.ts';
-import { adjustmentBody, adjustStock as operation } from './contract/inventory.ts';
+import { databaseId } from './contract/fields.ts';
+import { adjustmentBody, adjustStock as operation, getStock, stockQuery } from './contract/inventory.ts';
+import { ledgerAfter, ledgerCursor } from './cursors.ts';
 import type { ApiDeps } from './deps.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
 import { idempotencyKeyOf, parsed, requestHashOf } from './requests.ts';
 import { type Route, route } from './routes.ts';
 
-/** Corrections of stock, by administrators. The same key gets the first answer again. */
+/** What is left, and corrections of it, for administrators. A repeated correction gets the first answer again. */
 export function inventoryRoutes({ databases: { platform } }: ApiDeps): readonly Route[] {
   return [
+    // Before the other path, whose parameter would take it for a product.
     route(operation, async (req, res) => {
       const idempotencyKey = idempotencyKeyOf(req);
       const body = parsed(adjustmentBody, req.body);
@@ -22,5 +27,19 @@ export function inventoryRoutes({ databases: { platform } }: ApiDeps): readonly 
       if (replayed) res.set('Idempotent-Replayed', 'true');
       res.status(201).json(adjusted);
     }),
+    route(getStock, async (req, res) => {
+      const id = databaseId.safeParse(req.params['productId']);
+      if (!id.success) throw noSuchProduct();
+      const { cursor, limit } = parsed(stockQuery, req.query);
+      const before = cursor === undefined ? null : ledgerAfter(cursor);
+      const page = await within(READ_LIMIT_MS, readStock(platform, { productId: id.data, before, limit: limit + 1 }));
+      if (page === undefined) throw noSuchProduct();
+      const ledger = page.ledger.slice(0, limit);
+      const last = page.ledger.length > limit ? ledger.at(-1) : undefined;
+      const next = last === undefined ? null : ledgerCursor(last.ledgerId);
+      res.set('Cache-Control', 'private, no-cache').json({ productId: id.data, stock: page.stock, ledger, next });
+    }),
   ];
 }
+
+const noSuchProduct = (): CheckoutError => new CheckoutError('NOT_FOUND', 'there is no such product');

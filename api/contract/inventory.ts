@@ -1,9 +1,65 @@
 import { z } from 'zod';
 
-import { databaseId, locationCode } from './fields.ts';
+import { cursor, databaseId, instant, locationCode, next, pageSize } from './fields.ts';
 import type { Operation } from './operation.ts';
 
 const MOST_UNITS = 1_000_000;
+/** Longest `cursor` of a query, characters. */
+const LONGEST_CURSOR = 128;
+
+export const stockQuery = z.strictObject({ cursor: cursor(LONGEST_CURSOR).optional(), limit: pageSize });
+
+export const getStock = {
+  id: 'getStock',
+  method: 'get',
+  path: '/v1/inventory/{productId}',
+  tag: 'inventory',
+  summary: 'What is left of a product, and every movement that led there',
+  description: 'From the inventory service itself. The ledger is told from the newest movement on, in pages.',
+  access: ['admin'],
+  params: z.object({ productId: databaseId }),
+  query: stockQuery,
+  answers: {
+    200: {
+      description: 'Stock by variant and location, and a page of the ledger of all of them.',
+      body: z.object({
+        productId: databaseId,
+        stock: z.array(
+          z.object({
+            variantId: databaseId.nullable(),
+            locationCode,
+            available: z.int(),
+            reserved: z.int().describe('set aside for orders that are not paid yet'),
+            total: z.int(),
+            lowStockThreshold: z.int(),
+            stockStatus: z.string().describe('OUT_OF_STOCK, LOW_STOCK or IN_STOCK'),
+            version: z.int(),
+            updatedAt: instant,
+          }),
+        ),
+        ledger: z.array(
+          z.object({
+            ledgerId: databaseId,
+            at: instant,
+            movement: z.string().describe('RESERVED, COMMITTED, RELEASED or ADJUSTED'),
+            variantId: databaseId.nullable(),
+            locationCode,
+            quantityChange: z.int().describe('of what is available'),
+            availableBefore: z.int(),
+            availableAfter: z.int(),
+            reservedChange: z.int(),
+            reason: z.string().nullable(),
+            reference: z
+              .object({ type: z.string(), id: z.string().nullable() })
+              .nullable()
+              .describe('the order, refund or request that it was made for'),
+          }),
+        ),
+        next,
+      }),
+    },
+  },
+} as const satisfies Operation;
 
 export const adjustmentBody = z.strictObject({
   productId: databaseId,

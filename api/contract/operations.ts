@@ -2,7 +2,7 @@ import { discardDeadLetter, listAttention, listDeadLetters, redriveDeadLetter, r
 import { auditShop } from './audit.ts';
 import { placeCheckout } from './checkouts.ts';
 import { decodePayloads, encodePayloads, openCodecSession } from './codec.ts';
-import { adjustStock } from './inventory.ts';
+import { adjustStock, getStock } from './inventory.ts';
 import { followOrder } from './live.ts';
 import type { Operation } from './operation.ts';
 import { cancelOrder, getOrder, listOrders } from './orders.ts';
@@ -22,6 +22,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...[listProducts, getProduct, createProduct, changeProduct],
   ...[getOwnUser, createUser, changeUser],
   adjustStock,
+  getStock,
   listDailySales,
   ...[auditShop, listAttention, resolveParked],
   ...[listDeadLetters, redriveDeadLetter, discardDeadLetter],

@@ -293,6 +293,42 @@ describe('products over HTTP, for administrators', function () {
     await refused(create(lamp(), ''), 400, 'IDEMPOTENCY_KEY_MISSING');
   });
 
+  it('show their stock and every movement of it, the newest first, in pages', async () => {
+    const { productId } = await made({ stock: [{ locationCode: 'MAIN', quantity: 5 }] });
+    const id = String(productId);
+    for (const units of [3, -2]) {
+      const body = { productId: id, quantityChange: units, reason: 'STOCKTAKE' };
+      const headers = { ...as(api.tokens.admin), 'Idempotency-Key': randomUUID() };
+      assert.equal((await api.http.post('/v1/inventory/adjustments').set(headers).send(body)).status, 201);
+    }
+    const page = async (query: object, status = 200, product = id) => {
+      const res = await api.http.get(`/v1/inventory/${product}`).query(query).set(as(api.tokens.admin));
+      assert.equal(res.status, status);
+      return res.body as Readonly<{ stock: Body[]; ledger: Body[]; next: string | null; code: unknown }>;
+    };
+    const first = await page({ limit: 2 });
+    assert.deepEqual(
+      first.stock.map(({ available, reserved, version }) => [available, reserved, version]),
+      [[6, 0, 3]],
+    );
+    const rest = await page({ limit: 2, cursor: first.next });
+    assert.deepEqual(
+      [...first.ledger, ...rest.ledger].map((row) => [row['movement'], row['quantityChange'], row['availableAfter']]),
+      [
+        ['ADJUSTED', -2, 6],
+        ['ADJUSTED', 3, 8],
+        ['ADJUSTED', 5, 5],
+      ],
+    );
+    assert.equal(rest.next, null);
+    const { productId: bare } = await made();
+    const empty = await page({}, 200, String(bare));
+    assert.deepEqual([empty.stock.length, empty.ledger, empty.next], [1, [], null]);
+    assert.equal((await page({}, 404, '999999999')).code, 'NOT_FOUND');
+    assert.equal((await page({}, 404, 'x')).code, 'NOT_FOUND');
+    assert.equal((await page({ cursor: 'bm8' }, 400)).code, 'MALFORMED_REQUEST');
+  });
+
   it('are public to read and for administrators alone to write', async () => {
     assert.equal((await api.http.post('/v1/products').send(lamp())).status, 401);
     assert.equal((await create(lamp(), randomUUID(), api.tokens.customer)).status, 403);

@@ -71,6 +71,7 @@ const EXAMPLES: Readonly<Record<string, (known: Known) => Example>> = {
     body: { name: 'Coaster, cork', basePrice: won(3_500), salePrice: null, variants: [] },
     status: 200,
   }),
+  getStock: () => ({ who: 'administrators', params: { productId: '102' }, query: { limit: '5' }, status: 200 }),
   adjustStock: () => ({
     ...{ who: 'administrators', headers: keyed() },
     body: { productId: '102', variantId: null, locationCode: 'MAIN', quantityChange: -1, reason: 'STOCKTAKE' },

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { adjustStock } from '../../activities/inventory/administration.ts';
 import { eraseCustomer } from '../../activities/inventory/erase.ts';
 import { productAdministration } from '../../activities/inventory/products.ts';
+import { readStock } from '../../activities/inventory/read-stock.ts';
 import { readStockStory } from '../../activities/inventory/read-story.ts';
 import { inventoryReturnActivities } from '../../activities/inventory/return-activities.ts';
 import { storedAnswer } from '../../activities/inventory/stored-answer.ts';
@@ -188,6 +189,7 @@ async function administrate({ platform }: Pick<Services, 'platform'>): Promise<v
   await products.change({ ...change, productId: '101', changes: { category: 'category-8', variants } });
 
   const item = { productId: generatedId(11_000), variantId: generatedId(11_000), locationCode: 'MAIN' };
+  await readStock(platform, { productId: item.productId, before: null, limit: 101 });
   await adjustStock(platform, {
     ...{ ...item, quantityChange: 1, reason: 'COUNTED', caller: '1', idempotencyKey: name },
     requestHash: sha256('counted'),

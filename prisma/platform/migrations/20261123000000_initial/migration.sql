@@ -152,6 +152,7 @@ create table inventory_events (
   constraint uk_inventory_corr unique (correlation_id)
 );
 create index ix_inventory_events_reference on inventory_events (reference_type, reference_id);
+create index ix_inventory_events_product on inventory_events (product_id, id);
 
 -- The decision row of the inventory service: every step of an order locks it first and stores its answer in it.
 create table inventory_orders (
