@@ -1,7 +1,7 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
 
 import type { Config } from './config.ts';
-import { scrubbed, withoutSecrets } from './redact.ts';
+import { scrubbedLine, withoutSecrets } from './redact.ts';
 import { logFields } from './trace-context.ts';
 
 export type { Logger };
@@ -24,7 +24,7 @@ export const openLog = (
       formatters: { log: withoutSecrets },
       serializers: { err: shownAlready },
       mixin: () => logFields(),
-      hooks: { streamWrite: scrubbed },
+      hooks: { streamWrite: scrubbedLine },
     },
     destination ?? pino.destination(1),
   );

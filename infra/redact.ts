@@ -25,11 +25,14 @@ function copyOf(value: unknown, depth: number): unknown {
   const isList = Array.isArray(value);
   if (!isList && !isPlain(value)) return value;
   if (depth === DEEPEST) return REDACTED;
-  if (isList) return value.map((one) => copyOf(one, depth + 1));
+  if (isList) return value.map((one) => (isLong(one) ? String(one) : copyOf(one, depth + 1)));
   return Object.fromEntries(
     Object.entries(value).map(([key, one]) => [key, isSecret(key) ? REDACTED : copyOf(one, depth + 1)]),
   );
 }
+
+/** In a list no colon tells a number from the number of a card: as text it may be replaced, and the line stays JSON. */
+const isLong = (value: unknown): value is number => typeof value === 'number' && value >= 1e12;
 
 const isPlain = (value: object): boolean => {
   const prototype: unknown = Object.getPrototypeOf(value);
@@ -39,9 +42,13 @@ const isPlain = (value: object): boolean => {
 const isSecret = (key: string): boolean => SECRET_KEYS.has(key.replaceAll(/[-_]/g, '').toLowerCase());
 
 /** Each takes a time that grows with the text alone: no repetition is without a limit before something that may be missing. */
-const PATTERNS: readonly (readonly [RegExp, string | ((found: string) => string)])[] = [
+type Pattern = readonly [RegExp, string | ((found: string) => string)];
+/** They take most of the time, and most lines have nothing of the kind. */
+const WITH_AT: readonly Pattern[] = [
   [/([a-z][a-z0-9+.-]{1,20}:\/\/)[^\s/@"'\\]{1,300}@/gi, `$1${REDACTED}@`],
   [/[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}/g, REDACTED],
+];
+const PATTERNS: readonly Pattern[] = [
   [/\b(Bearer|Basic)\s{1,5}[\w.~+/=-]+/gi, `$1 ${REDACTED}`],
   [/\beyJ[\w-]{5,}(?:\.[\w-]*){0,2}/g, REDACTED],
   [/\b(?:tok|pm|sk|rk|whsec)_[\w+/=-]+/g, REDACTED],
@@ -57,7 +64,24 @@ const PATTERNS: readonly (readonly [RegExp, string | ((found: string) => string)
  * redacted by key; this is for what gets into messages.
  */
 export const scrubbed = (text: string): string =>
-  PATTERNS.reduce((rest, [pattern, by]) => rest.replace(pattern, by as string), text);
+  replaced(text.includes('@') ? replaced(text, WITH_AT) : text, PATTERNS);
+
+const replaced = (text: string, patterns: readonly Pattern[]): string =>
+  patterns.reduce((rest, [pattern, by]) => rest.replace(pattern, by as string), text);
+
+const ESCAPE = /(\\(?:u[\da-f]{4}|.))/i;
+
+/**
+ * The same for a line of JSON. An escape is no part of a word: the `n` of a line's end must neither be taken with the
+ * address behind it, which would leave a backslash that is no JSON, nor hide a token.
+ */
+export const scrubbedLine = (line: string): string =>
+  line.includes('\\')
+    ? line
+        .split(ESCAPE)
+        .map((part, at) => (at % 2 === 0 ? scrubbed(part) : part))
+        .join('')
+    : scrubbed(line);
 
 /** Properties of errors that say where something went wrong, and never with which values. */
 const TELLING = [

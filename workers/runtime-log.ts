@@ -25,7 +25,7 @@ function throughPino(log: Logger): TemporalLogger {
     // The SDK names its errors `error`; pino writes message and stack of what is called `err`.
     const { error, ...rest } = meta ?? {};
     const shown = ONE_SIDED.test(message) ? 'debug' : LEVELS[level];
-    log[shown]({ ...withoutBigInts(rest), ...(error !== undefined && { err: error }) }, message);
+    log[shown]({ ...loggable(rest), ...(error !== undefined && { err: error }) }, message);
   };
   return {
     log: (level, message, meta) => at(level)(message, meta),
@@ -42,11 +42,16 @@ const ONE_SIDED = /^No (workflows|activities) registered, not polling for /;
 
 const LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
 
+/**
+ * Of a task that it could not begin the SDK shows everything, also what the step was called with, in base64 that no pattern
+ * looks into.
+ */
+const WHOLE_TASKS: readonly string[] = ['task', 'taskEncoded'];
+
 /** Time stamps come as bigint nanoseconds, which JSON cannot hold. */
-const withoutBigInts = (meta: LogMetadata): LogMetadata =>
+const loggable = (meta: LogMetadata): LogMetadata =>
   Object.fromEntries(
-    Object.entries(meta).map(([key, value]: [string, unknown]) => [
-      key,
-      typeof value === 'bigint' ? String(value) : value,
-    ]),
+    Object.entries(meta)
+      .filter(([key]) => !WHOLE_TASKS.includes(key))
+      .map(([key, value]: [string, unknown]) => [key, typeof value === 'bigint' ? String(value) : value]),
   );

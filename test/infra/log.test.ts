@@ -83,6 +83,20 @@ describe('a line of the log', () => {
     assert.deepEqual(Object.fromEntries(Object.keys(facts).map((key) => [key, line[key]])), facts);
   });
 
+  it('stays JSON, and tells nothing, where such a text begins a line or stands in a list', () => {
+    for (const planted of [EMAIL, PHONE, CARD, CARD.replaceAll(' ', ''), TOKEN, 'tok_canary', '010-1234-5678']) {
+      for (const before of ['\n', '\t', '\u0001', '\\', '"']) {
+        const { log, only } = openLines();
+        log.info({ note: `a${before}${planted}` }, `a${before}${planted}${before}b`);
+        assert.equal(only()['note'], `a${before}[redacted]`);
+        assert.equal(only()['msg'], `a${before}[redacted]${before}b`);
+      }
+    }
+    const { log, only } = openLines();
+    log.info({ list: [4_242_424_242_424_242, 3] }, 'x');
+    assert.deepEqual(only()['list'], ['[redacted]', 3]);
+  });
+
   it('has the ids of the request that it is about', () => {
     const traced = contextOf({ traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-00` });
     const fields = logFields(withRequestId(traced, 'req-1'));
@@ -140,6 +154,17 @@ describe('an error in the log', () => {
     assert.deepEqual([err['failureType'], err['nonRetryable']], ['PAYMENT_DECLINED', true]);
     assert.equal((err['cause'] as Line)['sqlState'], '23505');
     assert.equal(only()['attempt'], '1');
+  });
+
+  it('of a step that the worker could not begin does not show what it was called with', () => {
+    const { log, only } = openLines();
+    const task = JSON.stringify({ start: { input: [{ data: Buffer.from('"tok_canary"').toString('base64') }] } });
+    runtimeOptions(log).logger?.error('Error while processing ActivityTask.start', {
+      task,
+      taskEncoded: 'dG9r',
+      attempt: 1,
+    });
+    assert.deepEqual([only()['task'], only()['taskEncoded'], only()['attempt']], [undefined, undefined, 1]);
   });
 
   it('keeps where it was thrown, also through its causes, and ends with a chain that has no end', () => {
