@@ -26,6 +26,7 @@ const UNLIMITED = 1_000_000_000;
 export type World = Readonly<{
   api: OpenApi;
   port: number;
+  temporalPort: string;
   /** What example requests are about: an order of OWNER that is over, and two dead letters. */
   known: Known;
   send: Send;
@@ -34,7 +35,8 @@ export type World = Readonly<{
 
 export async function openWorld(): Promise<World> {
   const settings = { rateLimitPerMinute: UNLIMITED, corsOrigins: [ALLOWED_ORIGIN] };
-  const api = await openApi((await temporalServer()).address, { settings });
+  const { address } = await temporalServer();
+  const api = await openApi(address, { settings });
   const known = {
     orderId: await endedOrder(api),
     letterIds: [await deadLetter(api, 'a'), await deadLetter(api, 'b')] as const,
@@ -42,7 +44,7 @@ export async function openWorld(): Promise<World> {
   await fillViews(api);
   const { port, send, close } = await listening(api.app);
   return {
-    ...{ api, port, known, send },
+    ...{ api, port, known, send, temporalPort: address.split(':')[1] ?? '' },
     async close() {
       await close();
       await api.close();
