@@ -5,11 +5,13 @@ import {
   isGrpcServiceError,
   ScheduleAlreadyRunning,
   type ScheduleDescription,
+  ScheduleNotFoundError,
   ScheduleOverlapPolicy,
 } from '@temporalio/client';
 import type { Payload } from '@temporalio/common';
 
 import type { Logger } from './log.ts';
+import { UndecryptablePayload } from './payload-codec.ts';
 import type { TemporalClient } from './temporal.ts';
 import { payloadsIn } from './temporal-payloads.ts';
 
@@ -59,7 +61,7 @@ export async function ensureSchedule(
     return true;
   } catch (error) {
     const cause = error instanceof Error ? error.cause : undefined;
-    if (!isGrpcServiceError(cause) || !NOT_OURS_TO_MAKE.includes(cause.code)) throw error;
+    if (!isAnswer(cause, NOT_OURS_TO_MAKE)) throw error;
     log.error(
       { err: error },
       `this server refuses Schedules: start the workflow ${wanted.workflowType} by other means`,
@@ -70,12 +72,39 @@ export async function ensureSchedule(
 
 /** gRPC's UNIMPLEMENTED and PERMISSION_DENIED. */
 const NOT_OURS_TO_MAKE: readonly number[] = [12, 7];
+/** gRPC's NOT_FOUND. */
+const NOT_FOUND: readonly number[] = [5];
+
+const isAnswer = (error: unknown, codes: readonly number[]): boolean =>
+  isGrpcServiceError(error) && codes.includes(error.code);
 
 async function becomeAsWanted(client: Client, wanted: WantedSchedule): Promise<void> {
   const handle = client.schedule.getHandle(wanted.scheduleId);
-  const found = await handle.describe();
-  if (isAsWanted(found, wanted) && (await isWrittenAsNow(client, found))) return;
-  await handle.update(({ state }) => ({ ...optionsOf(wanted), state }));
+  try {
+    const found = await handle.describe();
+    if (isAsWanted(found, wanted) && (await isWrittenAsNow(client, found))) return;
+    await handle.update(({ state }) => ({ ...optionsOf(wanted), state }));
+  } catch (error) {
+    if (!(error instanceof UndecryptablePayload)) throw error;
+    await makeAgain(client, wanted);
+  }
+}
+
+/** When the key is lost that its arguments were written with: nobody could run it, and the SDK reads before it writes. */
+async function makeAgain(client: Client, wanted: WantedSchedule): Promise<void> {
+  const { scheduleId } = wanted;
+  const { namespace } = client.options;
+  try {
+    const { schedule } = await client.workflowService.describeSchedule({ namespace, scheduleId });
+    const { paused, notes } = schedule?.state ?? {};
+    const state = { paused: paused === true, ...(notes && { note: notes }) };
+    await client.schedule.getHandle(scheduleId).delete();
+    await client.schedule.create({ scheduleId, ...optionsOf(wanted), state });
+  } catch (error) {
+    // Another worker is making it again as well: one of us has made it, or is about to.
+    const isGone = error instanceof ScheduleNotFoundError || isAnswer(error, NOT_FOUND);
+    if (!isGone && !(error instanceof ScheduleAlreadyRunning)) throw error;
+  }
 }
 
 /** A Schedule outlives keys of payloads: its arguments are written again once another key is the first. */

@@ -117,6 +117,26 @@ describe('a ring of keys on a real Temporal', function () {
     }
   });
 
+  it('makes a Schedule again whose key is lost, paused if it was: the workers would not start any more', async () => {
+    const schedule: WantedSchedule = {
+      scheduleId: randomUUID(),
+      when: { everyMs: 3_600_000 },
+      ...{ workflowType: 'keyed', taskQueue: 'nobody', args: ['input', 'steps'], runTimeoutMs: 1_000 },
+    };
+    const log = pino({ level: 'silent' });
+    const handleOf = async (key: string) => (await client(key)).schedule.getHandle(schedule.scheduleId);
+    const ensure = async (key: string) => ensureSchedule({ client: await client(key) }, schedule, log);
+    try {
+      await ensure(OLD);
+      await (await handleOf(OLD)).pause('for the night');
+      assert.deepEqual(await Promise.all([ensure(NEW), ensure(NEW), ensure(NEW)]), [true, true, true]);
+      const { action, state } = await (await handleOf(NEW)).describe();
+      assert.deepEqual([action.args, state.paused, state.note], [['input', 'steps'], true, 'for the night']);
+    } finally {
+      await (await handleOf(NEW)).delete();
+    }
+  });
+
   it('has tasks tried again that a worker has no key for, and ends nothing: it goes on once the key is there', async () => {
     const [flows, steps] = [`flows-${randomUUID()}`, `steps-${randomUUID()}`];
     const without = [await startWorker(flows, [OLD], 'workflows'), await startWorker(steps, [OLD], 'steps')];
