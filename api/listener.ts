@@ -66,7 +66,8 @@ export function createListener(app: RequestListener, { limits, stopping, log }: 
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     const answer = answering.get(socket);
     log.info({ reason: error.code }, 'a connection was ended: what it sent is no request, or too slow');
-    if (!socket.writable || answer?.headersSent === true) return void socket.destroy();
+    // Where a whole request is being answered, an answer to what follows it would be taken for its own.
+    if (!socket.writable || answer?.headersSent === true || answer?.req.complete === true) return void socket.destroy();
     socket.end(rawProblem(error));
     setTimeout(() => socket.destroy(), limits.lingerMs).unref();
   });

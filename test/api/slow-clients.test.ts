@@ -45,6 +45,7 @@ describe('clients that are slow or send nonsense', function () {
       res.json({});
     });
     app.get('/large', (_req, res) => void res.end(LARGE));
+    app.get('/waiting', () => undefined); // it is answered when its client is gone: never
     app.get('/', (_req, res) => void res.json({}));
     app.use(problems(log));
     server = createListener(app, { limits: QUICK, stopping: stopping.signal, log });
@@ -154,6 +155,12 @@ describe('clients that are slow or send nonsense', function () {
     const { text, ended } = await dial('GET /large HTTP/1.1\r\nHost: shop\r\n\r\nnonsense\r\n\r\n');
     await ended;
     assert.equal(text().match(/HTTP\/1\.1 /g)?.length, 1);
+  });
+
+  it('get no answer to a request that is being looked at which is about what they sent behind it', async () => {
+    const { text, ended } = await dial('GET /waiting HTTP/1.1\r\nHost: shop\r\n\r\nnonsense\r\n\r\n');
+    await ended;
+    assert.equal(text(), '');
   });
 
   it('find bodies refused that are packed, however well, and nothing of them is unpacked', async () => {
