@@ -8,11 +8,11 @@ import { type Caller, InvalidToken, type VerifyToken } from '../infra/tokens.ts'
 const unauthenticated = (): CheckoutError =>
   new CheckoutError('UNAUTHENTICATED', 'send a valid bearer token in the Authorization header');
 
-type Identity = Readonly<{ caller: Caller } | { rejected: InvalidToken }>;
+type Identity = Readonly<{ caller: Caller } | { rejected: InvalidToken } | { unverified: unknown }>;
 
 /**
- * Finds out who asks and decides nothing yet: the rate limit comes first, so that guessing tokens is limited too.
- * A verification that could not be made (keys unreachable) is passed on as the outage that it is.
+ * Finds out who asks and decides nothing yet: the rate limit comes first, so that guessing tokens is limited too, also
+ * while none can be verified.
  */
 export function identify(verify: VerifyToken): RequestHandler {
   return async (req, res, next) => {
@@ -23,9 +23,13 @@ export function identify(verify: VerifyToken): RequestHandler {
   };
 }
 
-/** Answers 401 to a token that was sent and is not good, on public routes too. */
+/**
+ * Answers 401 to a token that was sent and is not good, on public routes too. A verification that could not be made (keys
+ * unreachable) is passed on as the outage that it is.
+ */
 export const refuseBadTokens: RequestHandler = (req, res, next) => {
   const identity = identityIn(res);
+  if (identity !== undefined && 'unverified' in identity) throw identity.unverified;
   if (identity !== undefined && 'rejected' in identity) {
     req.log.info({ reason: identity.rejected.message }, 'token refused');
     throw unauthenticated();
@@ -68,8 +72,7 @@ async function identityOf(header: string, verify: VerifyToken): Promise<Identity
   try {
     return { caller: await verify(token) };
   } catch (error) {
-    if (error instanceof InvalidToken) return { rejected: error };
-    throw error;
+    return error instanceof InvalidToken ? { rejected: error } : { unverified: error };
   }
 }
 

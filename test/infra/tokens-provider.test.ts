@@ -10,6 +10,7 @@ import { pino } from 'pino';
 import supertest from 'supertest';
 
 import { callerIn, identify, refuseBadTokens } from '../../api/auth.ts';
+import { requestLimit } from '../../api/limits.ts';
 import { problems } from '../../api/problem.ts';
 import { requestLog } from '../../api/request-log.ts';
 import { ConfigError, readConfig } from '../../infra/config.ts';
@@ -21,6 +22,7 @@ import {
   KeysUnavailable,
   RETRY_PAUSE_MS,
 } from '../../infra/identity-keys.ts';
+import { ownCounters } from '../../infra/request-counters.ts';
 import { InvalidToken, tokenVerifier } from '../../infra/tokens.ts';
 
 const ISSUER = 'commerce-saga';
@@ -206,6 +208,20 @@ describe('keys of an identity provider', () => {
     const deadline = Date.now() + 10_000;
     while ((await ask(old)).status !== 200) assert.ok(Date.now() < deadline, 'the provider is back, and is not asked');
     assert.equal((await ask(stranger)).status, 401);
+  });
+
+  it('that cannot be had open no limit of requests: whoever guesses is told to slow down', async () => {
+    const verify = await tokenVerifier(readConfig({ NODE_ENV: 'production', JWKS_URL: url.href }));
+    const limit = requestLimit(ownCounters(), 3);
+    const app = express().use(requestLog(pino({ level: 'silent' })), identify(verify), limit, refuseBadTokens);
+    app.use(problems(pino({ level: 'silent' })));
+    answer = (_req, res) => void res.writeHead(503).end();
+    const statuses: number[] = [];
+    for (let n = 0; n < 4; n += 1) {
+      const authorization = `Bearer ${await signed(keyed(stranger))}`;
+      statuses.push((await supertest(app).get('/').set('Authorization', authorization)).status);
+    }
+    assert.deepEqual(statuses, [503, 503, 503, 429]);
   });
 
   it('are not taken from an address that anybody on the way could answer, in production', async () => {
