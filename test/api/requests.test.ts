@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
 
-import type { Request } from 'express';
+import express, { type Request } from 'express';
+import { pino } from 'pino';
+import supertest from 'supertest';
 
 import { databaseId } from '../../api/contract/fields.ts';
+import type { ApiDeps } from '../../api/deps.ts';
+import { healthRoutes } from '../../api/health.ts';
 import { idempotencyKeyOf, preferenceApplied, preferenceOf, requestHashOf } from '../../api/requests.ts';
+import { mount } from '../../api/routes.ts';
 import { CheckoutError, type ErrorCode } from '../../domain/errors.ts';
+import { eventually } from '../support/eventually.ts';
 
 const withKeys = (...keys: string[]) => ({ headersDistinct: { 'idempotency-key': keys } }) as unknown as Request;
 const keyOf = (...keys: string[]) => idempotencyKeyOf(withKeys(...keys));
@@ -69,5 +75,41 @@ describe('ids of the databases', () => {
     for (const id of ['0', '01', '-1', '1.5', '1e3', ' 1', '', '9223372036854775808', '１', 1, null]) {
       assert.equal(databaseId.safeParse(id).success, false, String(id));
     }
+  });
+});
+
+describe('questions whether the process is ready', () => {
+  it('that come at once are answered by one look, however many they are, and later ones by another', async () => {
+    let looks = 0;
+    let came = 0;
+    let answer: () => void = () => undefined;
+    const answered = new Promise<void>((resolve) => (answer = resolve));
+    const asked = async () => {
+      looks += 1;
+      await answered;
+    };
+    const database = { $queryRaw: asked };
+    const databases = { platform: database, order: database, payment: database, views: database };
+    const connection = { withDeadline: (_at: number, ask: () => unknown) => ask(), healthService: { check: asked } };
+    const deps = {
+      databases,
+      temporal: { connection },
+      log: pino({ level: 'silent' }),
+      stopping: new AbortController().signal,
+    };
+    const app = express().use((_req, _res, next) => {
+      came += 1;
+      next();
+    });
+    app.use(mount(healthRoutes(deps as unknown as ApiDeps)));
+    const ask = () => supertest(app).get('/readyz');
+    const many = Array.from({ length: 20 }, () => ask().then(({ status }) => status));
+    await eventually('all have come', () => Promise.resolve(came === many.length ? true : undefined));
+    assert.equal(looks, 5);
+    answer();
+    assert.deepEqual([...new Set(await Promise.all(many))], [200]);
+    const before = looks;
+    assert.equal((await ask()).status, 200);
+    assert.equal(looks, before + 5);
   });
 });
