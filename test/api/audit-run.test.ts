@@ -9,13 +9,14 @@ const LOOKED: Looked = {
 const isOver = (answer: Verdict | StillRunning): answer is Verdict => 'audited' in answer;
 
 /** Audits that end when the test says so. */
-function scripted() {
+function scripted(untoldMs?: number) {
   const ends: End[] = [];
   const runs = new AuditRuns(
     () =>
       new Promise<Looked>((resolve, reject) => {
         ends.push({ finish: () => resolve(LOOKED), fail: (error) => reject(error) });
       }),
+    untoldMs,
   );
   return { runs, ends, begun: () => ends.length };
 }
@@ -35,7 +36,7 @@ describe('audits of one process', () => {
     assert.equal(one, other);
   });
 
-  it('go on without whoever cannot wait, and tell the next one who asks how it ended, however old that is', async () => {
+  it('go on without whoever cannot wait, and tell the next one who asks how it ended, whatever he wants', async () => {
     const { runs, ends, begun } = scripted();
     const answer = await runs.ask(IN_A_HURRY);
     assert.ok(!isOver(answer) && answer.last === undefined);
@@ -46,6 +47,17 @@ describe('audits of one process', () => {
     assert.equal(begun(), 1, 'a new one was begun before the old one was told');
     const again = await runs.ask(IN_A_HURRY);
     assert.ok(!isOver(again) && again.last === told && begun() === 2);
+  });
+
+  it('that ended long ago unheard are told to nobody as new, neither a verdict nor a failure', async () => {
+    for (const how of ['finish', 'fail'] as const) {
+      const { runs, ends, begun } = scripted(0);
+      await runs.ask(IN_A_HURRY);
+      ends[0]?.[how](new Error('the database was away'));
+      await new Promise(setImmediate);
+      assert.ok(!isOver(await runs.ask(IN_A_HURRY)));
+      assert.equal(begun(), 2);
+    }
   });
 
   it('that fail are told to whoever waits, or to the next one, and are not taken for the last verdict', async () => {
