@@ -3,7 +3,10 @@ import { z } from 'zod';
 import { isDatabaseId } from '../../domain/ids.ts';
 
 /** An id of the databases: a digit string within `bigint`, never a number, which would lose digits. */
-export const databaseId = z.string().refine(isDatabaseId, 'must be an id: digits in a string');
+export const databaseId = z
+  .string()
+  .refine(isDatabaseId, 'must be an id: digits in a string')
+  .meta({ pattern: String.raw`^[1-9]\d{0,18}$` });
 
 export const locationCode = z.string().regex(/^[A-Z0-9][A-Z0-9_-]{0,49}$/, 'must be a location code such as MAIN');
 

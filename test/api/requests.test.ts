@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import express, { type Request } from 'express';
 import { pino } from 'pino';
 import supertest from 'supertest';
+import { z } from 'zod';
 
 import { databaseId } from '../../api/contract/fields.ts';
 import type { ApiDeps } from '../../api/deps.ts';
@@ -75,6 +76,12 @@ describe('ids of the databases', () => {
     for (const id of ['0', '01', '-1', '1.5', '1e3', ' 1', '', '9223372036854775808', '１', 1, null]) {
       assert.equal(databaseId.safeParse(id).success, false, String(id));
     }
+  });
+
+  it('are described as such to readers of the OpenAPI document', () => {
+    const { pattern = '' } = z.toJSONSchema(databaseId);
+    assert.match('9223372036854775807', new RegExp(pattern, 'u'));
+    for (const id of ['0', '01', '-1', '1.5', '1e3', ' 1', '', '１']) assert.doesNotMatch(id, new RegExp(pattern, 'u'));
   });
 });
 
