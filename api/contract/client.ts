@@ -134,7 +134,7 @@ function reasonOf(error: unknown): string {
 
 function answerIn(operation: Operation, response: Response, text: string): unknown {
   const { status, headers } = response;
-  if (mediaTypeOf(response) === PROBLEM) return refusedIn(operation, response, text);
+  if (isProblem(response)) return refusedIn(operation, response, text);
   const declared = operation.answers[status];
   if (declared === undefined)
     throw new UnexpectedAnswer(`${operation.id}: ${status} ${mediaTypeOf(response)} is no answer`);
@@ -144,6 +144,8 @@ function answerIn(operation: Operation, response: Response, text: string): unkno
 
 const PROBLEM = 'application/problem+json';
 const mediaTypeOf = ({ headers }: Response): string => (headers.get('content-type') ?? '').split(';')[0]?.trim() ?? '';
+/** Of the API itself, not of something on the way to it. */
+export const isProblem = (response: Response): boolean => mediaTypeOf(response) === PROBLEM;
 
 /** @throws UnexpectedAnswer */
 export function refusedIn(operation: Operation, { status, headers }: Response, text: string): Refused {

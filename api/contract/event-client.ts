@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 
-import { type AnyRequest, type ClientOptions, fitting, heard, NoAnswer, refusedIn, send } from './client.ts';
+import { type AnyRequest, type ClientOptions, fitting, heard, isProblem, NoAnswer, refusedIn, send } from './client.ts';
 import type { Problem, RequestOf } from './client-types.ts';
 import type { Operation } from './operation.ts';
 import { EventParser, type SentEvent } from './sent-events.ts';
@@ -100,6 +100,8 @@ async function* connection(
 }
 
 function notNow(operation: Operation, response: Response, text: string, place: Place): Error {
+  // A proxy's own page, while the process behind it is exchanged for another.
+  if (response.status >= 500 && !isProblem(response)) return new NoAnswer(operation, `${response.status} on the way`);
   const { status, problem } = refusedIn(operation, response, text);
   if (status !== 503 && status !== 429) return new StreamRefused(operation, status, problem);
   place.pauseMs = Number(response.headers.get('retry-after')) * 1_000 || place.pauseMs;

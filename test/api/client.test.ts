@@ -235,10 +235,11 @@ describe('the typed client, following', () => {
       () => streaming(['retry: 1\n\n', state(1), ': still here\n\n', state(2), 'id: 3\nevent: sta']),
       () => streaming([], new TypeError('terminated')),
       () => problem('TOO_MANY_REQUESTS', 429),
+      () => new Response('<h1>Bad Gateway</h1>', { status: 502, headers: { 'content-type': 'text/html' } }),
       () => streaming([state(3), 'event: weather\ndata: rain\n\n', state(4, true)]),
     ]);
     assert.deepEqual(seen, ['state 1', 'state 2', 'state 3', 'state 4']);
-    assert.deepEqual(resumed, [null, '2', '2', '2']);
+    assert.deepEqual(resumed, [null, '2', '2', '2', '2']);
   });
 
   it('reads events that come in pieces of any size', async () => {
