@@ -36,6 +36,8 @@ const EXPOSED_HEADERS = [
   'Idempotent-Replayed',
   'Location',
   'Preference-Applied',
+  'RateLimit',
+  'RateLimit-Policy',
   'Read-After',
   'Read-After-Applied',
   'Retry-After',

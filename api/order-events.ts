@@ -90,7 +90,8 @@ function watchUnmade(deps: ApiDeps, stream: EventStream, key: OrderKey): void {
     const next = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
     try {
       const found = await withoutOrder(deps, key);
-      if (stream.ended || (found !== undefined && 'order' in found)) return; // the feed tells its states
+      if (stream.ended) return;
+      if (found !== undefined && 'order' in found) return deps.orderFeed.hear(key.orderId); // which tells its states
       if (found === undefined || 'refusal' in found) return refuse(stream, key, found?.refusal ?? ABANDONED);
     } catch (error) {
       deps.log.warn({ err: error }, 'a checkout that is followed cannot be looked at: trying again');
