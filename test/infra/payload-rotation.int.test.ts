@@ -8,6 +8,7 @@ import { bundleWorkflowCode, DefaultLogger, NativeConnection, Worker } from '@te
 import { pino } from 'pino';
 
 import { readConfig } from '../../infra/config.ts';
+import { isRunning } from '../../infra/running-workflows.ts';
 import { temporalConverter } from '../../infra/temporal-converter.ts';
 import { ensureSchedule, type WantedSchedule } from '../../infra/temporal-schedule.ts';
 import { eventually } from '../support/eventually.ts';
@@ -135,6 +136,15 @@ describe('a ring of keys on a real Temporal', function () {
     } finally {
       await (await handleOf(NEW)).delete();
     }
+  });
+
+  it('lets the reconciler see what runs, and what does not, although the key of its memo is lost', async () => {
+    const workflowId = randomUUID();
+    const options = { taskQueue: 'nobody', workflowId, args: ['input', 'steps'] as [string, string] };
+    const begun = await (await client(OLD)).workflow.start(keyed, { ...options, memo: { who: 'memo' } });
+    assert.equal(await isRunning(await client(NEW), workflowId), true);
+    await begun.terminate();
+    assert.equal(await isRunning(await client(NEW), workflowId), false);
   });
 
   it('has tasks tried again that a worker has no key for, and ends nothing: it goes on once the key is there', async () => {
