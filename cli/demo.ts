@@ -20,7 +20,7 @@ import { openShop, type Shelf, ShopIsClosed } from './demo/shop.ts';
 import type { Visit } from './demo/visit.ts';
 
 /** How many seeded users shop. */
-const CUSTOMERS = 5;
+const CUSTOMERS = 20;
 /** So much of a shelf must be left for it to count as well filled. */
 const WELL_FILLED = 50;
 

@@ -15,5 +15,5 @@ export const receiveWebhook = {
   params: z.object({ provider: z.string() }),
   body: z.looseObject({}).describe("As the provider's own documents describe it"),
   answers: { 204: { description: 'It is stored, or nobody here needs it.' } },
-  refusals: ['WEBHOOK_REJECTED'],
+  refusals: ['UNSUPPORTED_MEDIA_TYPE', 'WEBHOOK_REJECTED'],
 } as const satisfies Operation;

@@ -73,7 +73,7 @@ describe('every operation of the declaration', function () {
         TESTED,
         async (operation) => {
           const { status } = example(operation);
-          if (status === null) return; // needs workers: idempotency.int.test.ts looks at its answers
+          if (status === null) return; // needs workers: idempotency.long.test.ts looks at its answers
           for (const token of tokensFor(operation)) {
             const reply = await world.send(requestOf(world, operation, token));
             assertDeclared(operation, reply, 'as the example is');
