@@ -13,7 +13,7 @@ import { type MissingPart, type Story, type StoryEntry, type StorySource, tellOr
 import type { ApiDeps } from './deps.ts';
 import { noSuchOrder, orderIdOf } from './order-for.ts';
 import { whereaboutsOf } from './order-whereabouts.ts';
-import { within } from './outage.ts';
+import { Unavailable, within } from './outage.ts';
 import { type Route, route } from './routes.ts';
 import { byTime, eventEntry, orderEntries, paymentEntries, stockEntry, workflowEntry } from './story-entries.ts';
 import { readWorkflowStory, type StoryWorkflow } from './story-history.ts';
@@ -26,12 +26,14 @@ const LAST_REPEAT_MS = 2_500;
 const MOST_OF_SOURCE = 500;
 const MOST_ENTRIES = 2_000;
 const MOST_WORKFLOWS = 25;
-const WORKFLOWS_AT_ONCE = 4;
+/** Of all stories that this process tells: who asks for many must not keep Temporal from running checkouts. */
+const WORKFLOWS_AT_ONCE = 8;
 /** Of gRPC: NOT_FOUND. */
 const NOT_KNOWN: readonly number[] = [5];
 
 /** All that happened for an order on one time line (docs/decisions/0034). */
 export function storyRoutes(deps: ApiDeps): readonly Route[] {
+  const turn = pLimit(WORKFLOWS_AT_ONCE);
   return [
     route(tellOrderStory, async (req, res) => {
       const caller = callerOf(res);
@@ -39,15 +41,19 @@ export function storyRoutes(deps: ApiDeps): readonly Route[] {
       const found = await whereaboutsOf(deps, { orderId, customerId: ownerFilter(caller) });
       if (found === undefined) throw noSuchOrder();
       const order = 'order' in found ? found.order : undefined;
-      const story = await tellStory(deps, { orderId, order, admin: caller.role === 'admin', log: req.log });
+      const story = await tellStory(deps, { orderId, order, admin: caller.role === 'admin', turn, log: req.log });
       res.set('Cache-Control', 'private, no-store').json(story);
     }),
   ];
 }
 
-type Asked = Readonly<{ orderId: string; order: OrderView | undefined; admin: boolean; log: Logger }>;
+type Turn = ReturnType<typeof pLimit>;
+type Asked = Readonly<{ orderId: string; order: OrderView | undefined; admin: boolean; turn: Turn; log: Logger }>;
 
-async function tellStory({ databases, temporal }: ApiDeps, { orderId, order, admin, log }: Asked): Promise<Story> {
+async function tellStory(
+  { databases, temporal }: ApiDeps,
+  { orderId, order, admin, turn, log }: Asked,
+): Promise<Story> {
   const gaps = new Gaps(log);
   const { platform, payment, views } = databases;
   const [paid, orderEvents] = await Promise.all([
@@ -57,7 +63,7 @@ async function tellStory({ databases, temporal }: ApiDeps, { orderId, order, adm
   const refundIds = [...new Set(paid?.refunds.map(({ refundId }) => refundId))];
   const [stock, sagas] = await Promise.all([
     gaps.try('inventory', readStockStory(platform, { orderId, refundIds }, MOST_OF_SOURCE)),
-    readSagas(temporal.client, workflowsOf(orderId, paid), admin, gaps),
+    readSagas(temporal.client, workflowsOf(orderId, paid), { admin, turn }, gaps),
   ]);
   const events = [...(orderEvents ?? []), ...(paid?.events ?? []), ...(stock?.events ?? [])];
   const told = [
@@ -118,12 +124,12 @@ type Sagas = Readonly<{ entries: readonly StoryEntry[]; truncated: boolean }>;
 async function readSagas(
   client: Client,
   workflows: readonly StoryWorkflow[],
-  admin: boolean,
+  { admin, turn }: Pick<Asked, 'admin' | 'turn'>,
   gaps: Gaps,
 ): Promise<Sagas> {
-  const limit = pLimit(WORKFLOWS_AT_ONCE);
   const deadline = Date.now() + SOURCE_LIMIT_MS;
   const read = async (named: StoryWorkflow): Promise<Sagas> => {
+    if (Date.now() >= deadline) throw new Unavailable('its turn to ask Temporal did not come in time');
     try {
       return await client.withDeadline(deadline, () => readWorkflowStory(client, named, { messages: admin }));
     } catch (error) {
@@ -136,7 +142,7 @@ async function readSagas(
   const asked = workflows.slice(0, MOST_WORKFLOWS).map((named) =>
     gaps.try(
       'workflows',
-      limit(() => read(named)),
+      turn(() => read(named)),
       limitMs,
     ),
   );

@@ -241,6 +241,29 @@ describe('the events of an order', function () {
     assert.equal(feed.size, 0);
   });
 
+  it('keep Temporal from nobody when many ask for the whole story at once', async () => {
+    const { orderId } = await order();
+    const service = api.client.workflowService;
+    const real = service.getWorkflowExecutionHistory.bind(service);
+    let now = 0;
+    let most = 0;
+    let asked = 0;
+    service.getWorkflowExecutionHistory = (async (request: Parameters<typeof real>[0]) => {
+      asked += 1;
+      most = Math.max(most, (now += 1));
+      return real(request).finally(() => (now -= 1));
+    }) as typeof service.getWorkflowExecutionHistory;
+    try {
+      const tell = () =>
+        api.http.get(`/v1/orders/${orderId}/story`).set('Authorization', `Bearer ${api.tokens.customer}`);
+      const told = await Promise.all(Array.from({ length: 12 }, async () => (await tell()).status));
+      assert.deepEqual([...new Set(told)], [200]);
+      assert.ok(asked >= 24 && most <= 8, `${most} of ${asked} at once`);
+    } finally {
+      Reflect.deleteProperty(service, 'getWorkflowExecutionHistory');
+    }
+  });
+
   it('can be waited for before the order is made', async () => {
     const { read } = await start();
     const input = await reserved();
