@@ -56,8 +56,26 @@ const PATTERNS: readonly Pattern[] = [
   [/\+\d(?:[ ().-]?\d){7,14}/g, REDACTED],
   [/(?<![\w-])0\d{1,3}[ -]\d{3,4}[ -]\d{4}(?![\w-])/g, REDACTED],
   // Of a JSON number (`"time":1764…`) nothing may be replaced: the line would be JSON no more.
-  [/(?<![\w.:-])[2-6]\d(?:[ -]?\d){11,17}(?![\w-])/g, (found) => (isCardNumber(found) ? REDACTED : found)],
+  [/(?<![\w.:-])\d(?:[ -]?\d){12,50}(?![\w-])/g, (found) => withoutCard(found)],
 ];
+
+/** As a card is printed: no more groups than these, of which the first begins as those of cards do. */
+const MOST_GROUPS = 5;
+
+/** What stands beside a card is often a number as well: a day before it, the month of its end or its code behind it. */
+function withoutCard(digits: string): string {
+  const parts = digits.split(/([ -])/);
+  const isCard = (text: string): boolean => /^[2-6]/.test(text) && isCardNumber(text);
+  if (isCard(digits)) return REDACTED;
+  for (let from = 0; from < parts.length; from += 2) {
+    for (let to = from + 1; to <= parts.length && to < from + 2 * MOST_GROUPS; to += 2) {
+      if (!isCard(parts.slice(from, to).join(''))) continue;
+      const rest = parts.slice(to).join('');
+      return parts.slice(0, from).join('') + REDACTED + withoutCard(rest);
+    }
+  }
+  return digits;
+}
 
 /**
  * Text without e-mail addresses, telephone and card numbers, tokens and the credentials of URLs. What keys tell is

@@ -187,6 +187,13 @@ describe('text of which personal data is taken', () => {
     for (const card of ['4242424242424242', CARD, '5555-5555-5555-4444', '378282246310005']) {
       assert.equal(scrubbed(`"${card}"`), '"[redacted]"');
     }
+    for (const [beside, left] of [
+      ['of 4242424242424242 12/28 123', 'of [redacted] 12/28 123'],
+      ['2026-11-23 4242 4242 4242 4242 123', '2026-11-23 [redacted] 123'],
+      ['17 378282246310005, 5555-5555-5555-4444 4242424242424242', '17 [redacted], [redacted] [redacted]'],
+    ] as const) {
+      assert.equal(scrubbed(beside), left);
+    }
     for (const other of ['4242424242424241', '20261123', 'a4242424242424242', '1.4242424242424242']) {
       assert.equal(scrubbed(`"${other}"`), `"${other}"`);
     }
