@@ -26,6 +26,7 @@ export async function runProcess(
 ): Promise<void> {
   const config = configOrExit();
   const log = openLog(config, name);
+  process.on('uncaughtException', (error) => crash(error, log)); // of promises, too
   const tracing = openTracing(config, name, log);
   const supervised = process.send !== undefined;
   let running: Running | undefined;
@@ -78,6 +79,12 @@ export function configOrExit(): Config {
 function announceReady(url: string | undefined): void {
   const message: ReadyMessage = url === undefined ? { ready: true } : { ready: true, url };
   process.send?.(message);
+}
+
+/** What nobody caught. Node would show it with all that hangs on it, such as the row that a statement failed at. */
+function crash(error: unknown, log: Logger): never {
+  log.fatal({ err: error }, 'crashed');
+  process.exit(1);
 }
 
 async function drain(running: Running | undefined, tracing: Tracing, log: Logger): Promise<number> {

@@ -43,6 +43,24 @@ describe('a process with work in hand', () => {
     assert.match(begun.output(), /^drained$/m);
   });
 
+  it('shows nobody’s data when it crashes, and ends with 1', async () => {
+    const code = `
+      import { runProcess } from './infra/process.ts';
+      await runProcess('crashing', async () => ({ close: () => Promise.resolve() }));
+      void Promise.reject(Object.assign(new Error('duplicate key'), { detail: 'Key (email)=(canary@leak.example) exists.' }));
+    `;
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+      env: { ...inheritedEnvironment(), NODE_ENV: 'test' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    started.push(child);
+    let text = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    assert.deepEqual(await ended(child), [1, null], text);
+    assert.match(text, /"message":"duplicate key".*"msg":"crashed"/);
+    assert.doesNotMatch(text, /canary/);
+  });
+
   it('finishes it when the supervisor is killed in the middle of a clean stop', async () => {
     const begun = await serving(true);
     begun.child.kill('SIGTERM');
