@@ -55,6 +55,7 @@ async function look({ audit: sources, temporal, config, stopping }: ApiDeps): Pr
     return { audited, leftOut };
   } catch (error) {
     if (limit.aborted) throw new Unavailable('the audit took too long here: use `npm run audit`', { cause: error });
+    if (stopping.aborted) throw new Unavailable('this process is stopping; ask again', { cause: error });
     if (!(error instanceof CannotLook)) throw error;
     throw new Unavailable(`the audit cannot read ${error.what}; try again`, { cause: error });
   }

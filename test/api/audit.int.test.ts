@@ -96,4 +96,14 @@ describe('the audit over HTTP', function () {
     assert.ok(res.headers['retry-after'] !== undefined);
     assert.doesNotMatch(res.text, /127\.0\.0\.1|secret/);
   });
+
+  it('ends with its process, which tells whoever waits to ask another one', async () => {
+    const stopping = new AbortController();
+    const app = createApp({ ...api.deps, stopping: stopping.signal });
+    const asked = supertest(app).get(`${ROUTE}?maxAge=0`).set(as(api.tokens.admin));
+    stopping.abort();
+    const { status, text, headers } = await asked;
+    assert.deepEqual([status, (JSON.parse(text) as { detail: string }).detail], [503, 'this process is stopping; ask again']);
+    assert.ok(headers['retry-after'] !== undefined);
+  });
 });
