@@ -103,7 +103,10 @@ describe('the audit over HTTP', function () {
     const asked = supertest(app).get(`${ROUTE}?maxAge=0`).set(as(api.tokens.admin));
     stopping.abort();
     const { status, text, headers } = await asked;
-    assert.deepEqual([status, (JSON.parse(text) as { detail: string }).detail], [503, 'this process is stopping; ask again']);
+    assert.deepEqual(
+      [status, (JSON.parse(text) as { detail: string }).detail],
+      [503, 'this process is stopping; ask again'],
+    );
     assert.ok(headers['retry-after'] !== undefined);
   });
 });
