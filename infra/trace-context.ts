@@ -12,6 +12,8 @@ import {
   TraceFlags,
 } from '@opentelemetry/api';
 
+import { isCardNumber } from '../domain/card-number.ts';
+
 /**
  * What goes from process to process with the work: ids, and nothing that somebody wrote. `traceparent` is that of W3C
  * Trace Context; `tracestate` and `baggage` are not carried on, because callers may put any text there.
@@ -46,11 +48,13 @@ export function contextOf(carried: unknown): Context {
 }
 
 /**
- * Whether a caller's request id may be repeated in answers, logs and events. One of digits alone is not: it could be the
- * number of a card or of a telephone.
+ * Whether a caller's request id may be repeated in answers, logs and events. One of digits alone is not, nor one with the
+ * number of a card in it: it could be somebody's telephone, or card.
  */
 export const isRequestId = (text: string): boolean =>
-  /^[\w-]{1,64}$/.test(text) && !/^(?:[_-]*\d){7,}[_-]*$/.test(text);
+  /^[\w-]{1,64}$/.test(text) &&
+  !/^(?:[_-]*\d){7,}[_-]*$/.test(text) &&
+  !(text.match(/\d{13,19}/g) ?? []).some(isCardNumber);
 
 export const withRequestId = (of: Context, requestId: string): Context => of.setValue(REQUEST_ID, requestId);
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { z } from 'zod';
 
-import type { checkoutBody} from '../../api/contract/checkouts.ts';
+import type { checkoutBody } from '../../api/contract/checkouts.ts';
 import { placeCheckout } from '../../api/contract/checkouts.ts';
 import { type ApiClient, apiClient, NoAnswer, UnexpectedAnswer } from '../../api/contract/client.ts';
 import type { AnswerOf } from '../../api/contract/client-types.ts';

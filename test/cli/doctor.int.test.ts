@@ -8,8 +8,8 @@ import { join } from 'node:path';
 
 import type { Check } from '../../cli/doctor/check.ts';
 import { checkNode, checkPackages } from '../../cli/doctor/machine.ts';
-import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { freePort } from '../../infra/embedded/ports.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 
 describe('npm run doctor', () => {
   let folder: string;

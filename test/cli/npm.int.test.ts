@@ -6,8 +6,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { hasEnded } from '../../infra/embedded/child.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { runEntry } from '../support/commands.ts';
 import { freshDatabases, type TestDatabases } from '../support/databases.ts';
 import { eventually } from '../support/eventually.ts';

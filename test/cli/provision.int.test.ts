@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 
 import { DATABASES } from '../../infra/config.ts';
-import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { runCommand } from '../../infra/embedded/child.ts';
 import { type EmbeddedPostgresServer, startPostgres } from '../../infra/embedded/postgres.ts';
 import { DATABASE_NAMES } from '../../infra/embedded/provision.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { query } from '../support/databases.ts';
 import { serverFolder } from '../support/servers.ts';
 

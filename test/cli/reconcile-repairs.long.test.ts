@@ -181,7 +181,13 @@ async function startWorkers({ urls, gatewayUrl, address }: AuditedShop): Promise
     GATEWAY_MAX_PROCESSING_MS: '1000',
     SHUTDOWN_GRACE_MS: '5000',
   });
-  const context = { config, connection, namespace: 'default', dataConverter: {}, log: pino({ level: 'error' }, process.stderr) };
+  const context = {
+    config,
+    connection,
+    namespace: 'default',
+    dataConverter: {},
+    log: pino({ level: 'error' }, process.stderr),
+  };
   const open = [openCheckoutWorker, openInventoryWorker, openOrderWorker, openPaymentWorker];
   const workers = await Promise.all(open.map((one) => one(context)));
   const running = Promise.all(workers.map(({ worker }) => worker.run()));

@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { openViews } from '../../infra/databases.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { viewNamed } from '../../projections/all.ts';
 import { applyToView } from '../../projections/apply.ts';
 import { shopToday } from '../../projections/daily-sums.ts';

@@ -3,8 +3,8 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, r
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
-import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { runCommand } from '../../infra/embedded/child.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { compose } from '../support/composed.ts';
 import { shopClient } from '../support/shop-client.ts';
 

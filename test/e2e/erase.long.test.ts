@@ -8,7 +8,7 @@ import type { Child } from '../support/child.ts';
 import { audited, runEntry } from '../support/commands.ts';
 import { freshDatabases, query, type TestDatabases } from '../support/databases.ts';
 import { eventually } from '../support/eventually.ts';
-import { BANK, moneyOf,type MoneyShop } from '../support/money-shop.ts';
+import { BANK, moneyOf, type MoneyShop } from '../support/money-shop.ts';
 import { tracesOf } from '../support/personal-traces.ts';
 import { postgresServer } from '../support/servers.ts';
 import { startSystem, type TestSystem } from '../support/system.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { type Databases, openPlatform } from '../../infra/databases.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { assertEventsAudited } from '../support/audited-events.ts';
 import { type Child, startChild } from '../support/child.ts';
 import { append, firstOnly, onEmbeddedBus, stockEvent, stockSubject, unpublished, upTo } from '../support/events.ts';

@@ -9,9 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client } from 'pg';
 
-import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { identify, type ProcessIdentity, stillRuns } from '../../infra/embedded/supervisor/process-identity.ts';
 import { type Endpoints, findEndpoints, NothingIsRunning, readEndpoints } from '../../infra/endpoints.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { runEntry } from '../support/commands.ts';
 
 const START_LIMIT_MS = 120_000;

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 import { DATABASES } from '../../infra/config.ts';
-import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { runCommand } from '../../infra/embedded/child.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { builtFolder } from '../support/built.ts';
 import { query, scratchDatabase } from '../support/databases.ts';
 

@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { startChild } from '../../infra/embedded/supervisor/child.ts';
 import { emptyDataDir, prepareDataDir } from '../../infra/embedded/supervisor/data-dir.ts';
 import { keptPart } from '../../infra/embedded/supervisor/kept-part.ts';
@@ -14,6 +13,7 @@ import { endLeftovers } from '../../infra/embedded/supervisor/leftovers.ts';
 import type { RunningPart } from '../../infra/embedded/supervisor/part.ts';
 import { identify } from '../../infra/embedded/supervisor/process-identity.ts';
 import { AlreadyRunning, claimDataDir, type RunRecord } from '../../infra/embedded/supervisor/run-record.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 
 const READY_LIMIT_MS = 20_000;
 const isAlive = (pid: number) => identify(pid) !== undefined;

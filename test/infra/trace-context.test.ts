@@ -41,7 +41,7 @@ describe('the ids that go with the work', () => {
     for (const id of ['a', '42', '123456', 'req-4242424242', '0f8fad5b-d9cb-469f-a165-70867728950e', 'x'.repeat(64)]) {
       assert.equal(isRequestId(id), true, id);
     }
-    for (const id of ['x'.repeat(65), 'a b', 'bird@example.test', 'a\n', '-'.repeat(65)]) {
+    for (const id of ['x'.repeat(65), 'card4242424242424242', 'a b', 'bird@example.test', 'a\n', '-'.repeat(65)]) {
       assert.equal(isRequestId(id), false, id);
     }
   });

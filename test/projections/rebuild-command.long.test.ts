@@ -7,8 +7,8 @@ import { pino } from 'pino';
 
 import type { EventBus } from '../../events/bus/bus.ts';
 import { openEmbeddedBus } from '../../events/bus/embedded.ts';
-import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { openViews } from '../../infra/databases.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { VIEWS } from '../../projections/all.ts';
 import { applyToView } from '../../projections/apply.ts';
 import { runEntry } from '../support/commands.ts';

@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { runCommand } from '../../infra/embedded/child.ts';
 import { freePort } from '../../infra/embedded/ports.ts';
 import { startPostgres } from '../../infra/embedded/postgres.ts';
+import { inheritedEnvironment } from '../../infra/inherited-environment.ts';
 import { type ComposeService, readCompose } from './compose-file.ts';
 import { eventually } from './eventually.ts';
 import { serverFolder, temporalCliPath } from './servers.ts';
