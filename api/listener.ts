@@ -126,6 +126,7 @@ function rawProblem({ code }: NodeJS.ErrnoException): string {
     'Content-Type: application/problem+json',
     `Content-Length: ${Buffer.byteLength(body)}`,
     `X-Request-Id: ${randomUUID()}`,
+    'X-Content-Type-Options: nosniff',
     'Connection: close',
     '',
     body,

@@ -8,6 +8,7 @@ import { checkoutWorkflowId, refundWorkflowId, repairWorkflowId, webhookWorkflow
 import { type OutboxEntry, readAggregateEvents } from '../events/read-aggregate.ts';
 import type { Logger } from '../infra/log.ts';
 import { readApplied } from '../projections/read-story.ts';
+import { atOnce } from './at-once.ts';
 import { callerOf, ownerFilter } from './auth.ts';
 import { type MissingPart, type Story, type StoryEntry, type StorySource, tellOrderStory } from './contract/story.ts';
 import type { ApiDeps } from './deps.ts';
@@ -28,6 +29,8 @@ const MOST_ENTRIES = 2_000;
 const MOST_WORKFLOWS = 25;
 /** Of all stories that this process tells: who asks for many must not keep Temporal from running checkouts. */
 const WORKFLOWS_AT_ONCE = 8;
+/** Of one caller: with more, others would wait behind theirs. */
+const STORIES_AT_ONCE = 4;
 /** Of gRPC: NOT_FOUND. */
 const NOT_KNOWN: readonly number[] = [5];
 
@@ -35,7 +38,7 @@ const NOT_KNOWN: readonly number[] = [5];
 export function storyRoutes(deps: ApiDeps): readonly Route[] {
   const turn = pLimit(WORKFLOWS_AT_ONCE);
   return [
-    route(tellOrderStory, async (req, res) => {
+    route(tellOrderStory, atOnce(STORIES_AT_ONCE), async (req, res) => {
       const caller = callerOf(res);
       const orderId = orderIdOf(req.params['orderId']);
       const found = await whereaboutsOf(deps, { orderId, customerId: ownerFilter(caller) });

@@ -9,6 +9,7 @@ const SECRETS = [
   'REDIS_URL',
   'API_TOKENS',
   'TEMPORAL_PAYLOAD_KEYS',
+  'OTEL_EXPORTER_OTLP_HEADERS',
 ] as const;
 
 /**

@@ -11,6 +11,7 @@ describe('the environment of a process that we start', () => {
     KAFKA_USERNAME: 'events',
     KAFKA_PASSWORD: 'secret',
     API_TOKENS: 'token',
+    OTEL_EXPORTER_OTLP_HEADERS: 'authorization=secret',
     ADMIN_DATABASE_URL: 'postgresql://postgres:secret@db.test/postgres',
     ORDER_DATABASE_URL: 'postgresql://order:secret@db.test/db_order',
     ORDER_MIGRATION_URL: 'postgresql://migrator:secret@db.test/db_order',

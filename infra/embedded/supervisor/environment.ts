@@ -53,6 +53,7 @@ export function partEnvironment(
     ...withTemporal(inheritedEnvironment(), temporal, config),
     DATA_DIR: config.dataDir,
     HOST: config.host,
+    OTEL_EXPORTER_OTLP_HEADERS: config.tracing.headers ?? '',
     ...Object.fromEntries(credentials),
     ...more,
   };
