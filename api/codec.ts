@@ -5,13 +5,19 @@ import { type RequestHandler, Router } from 'express';
 import { CheckoutError } from '../domain/errors.ts';
 import { UndecryptablePayload } from '../infra/payload-codec.ts';
 import { callerOf } from './auth.ts';
-import { codecBody, decodePayloads, encodePayloads, openCodecSession, type WebPayload } from './contract/codec.ts';
+import {
+  CODEC_COOKIE,
+  codecBody,
+  decodePayloads,
+  encodePayloads,
+  openCodecSession,
+  type WebPayload,
+} from './contract/codec.ts';
 import type { ApiDeps } from './deps.ts';
 import { parsed } from './requests.ts';
 import { type Route, route } from './routes.ts';
 
-const COOKIE = 'codec-session';
-const COOKIE_VALUE = new RegExp(`(?:^|; )${COOKIE}=([^;]+)`);
+const COOKIE_VALUE = new RegExp(`(?:^|; )${CODEC_COOKIE}=([^;]+)`);
 /** A working day. The token in it may end sooner. Milliseconds. */
 const SESSION_MS = 8 * 3_600_000;
 const PREFLIGHT_AGE_S = 600;
@@ -68,7 +74,7 @@ export function codecRoutes({ config, temporal, log }: Pick<ApiDeps, 'config' | 
       const options = { path: '/v1/codec', httpOnly: true, sameSite: 'strict', maxAge: SESSION_MS, secure } as const;
       res
         .set('Cache-Control', 'no-store')
-        .cookie(COOKIE, token, { ...options, encode: String })
+        .cookie(CODEC_COOKIE, token, { ...options, encode: String })
         .status(204)
         .end();
     }),

@@ -35,6 +35,7 @@ export const ANSWER_HEADERS: Readonly<Record<AnswerHeader | GeneralHeader, Json>
   'Preference-Applied': header('The `Prefer` that was followed.'),
   'Read-After': header('Send it with a list: it will show what this answer shows.', { required: true }),
   'Read-After-Applied': header('Whether the list shows the write that `Read-After` named: `true` or `false`.'),
+  'Set-Cookie': header('A cookie that no script can read.', { required: true }),
   'Retry-After': header('Seconds to wait before the request is repeated.', {
     required: true,
     schema: { type: 'integer', minimum: 0 },

@@ -78,6 +78,9 @@ export function openApiDocument(operations: readonly Operation[]): Json {
     components: {
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: "A token of the shop's issuer." },
+        ...Object.fromEntries(
+          operations.flatMap(({ cookie }) => (cookie === undefined ? [] : [[cookie, heldIn(cookie)]])),
+        ),
       },
       parameters: Object.fromEntries(
         Object.entries(REQUEST_HEADERS).map(([name, header]) => [name, { name, in: 'header', ...header }]),
@@ -89,14 +92,14 @@ export function openApiDocument(operations: readonly Operation[]): Json {
 }
 
 function operationObject(operation: Operation, schemas: Schemas): Json {
-  const { id, tag, summary, description, access, body } = operation;
+  const { id, tag, summary, description, access, cookie, body } = operation;
   const who = whoMay(access);
   return {
     operationId: id,
     tags: [tag],
     summary,
     description: description === undefined ? who.text : `${description}\n\n${who.text}`,
-    security: who.security,
+    security: cookie === undefined ? who.security : [...who.security, { [cookie]: [] }],
     ...(who.roles && { 'x-roles': who.roles }),
     parameters: parametersOf(operation, schemas),
     ...(body && {
@@ -105,6 +108,9 @@ function operationObject(operation: Operation, schemas: Schemas): Json {
     responses: responsesOf(operation, schemas),
   };
 }
+
+/** A scheme of its own: the token in a cookie. */
+const heldIn = (name: string): Json => ({ type: 'apiKey', in: 'cookie', name, description: 'Holds such a token.' });
 
 function whoMay(access: Access): Readonly<{ text: string; security: readonly Json[]; roles?: readonly string[] }> {
   if (access === 'probe') return { text: '**Who:** anybody, without a limit.', security: [] };

@@ -17,10 +17,14 @@ const MOST_PAYLOADS = 5_000;
 /** The `temporal` command leaves `payloads` out where there are none. */
 export const codecBody = z.strictObject({ payloads: z.array(payload).max(MOST_PAYLOADS).default([]) });
 
+/** Holds a token, for pages of Temporal Web. */
+export const CODEC_COOKIE = 'codec-session';
+
 const common = {
   method: 'post',
   tag: 'operations',
   access: ['admin'],
+  cookie: CODEC_COOKIE,
   body: codecBody,
   largestBodyBytes: 2 * 1_024 * 1_024,
   answers: {
@@ -55,5 +59,5 @@ export const openCodecSession = {
   description:
     'Keeps the token of this request for eight hours in a cookie that no script can read and that only `decodePayloads` and `encodePayloads` take, for a Temporal Web that has no token of its own: choose "Include cross-origin credentials" there.',
   access: ['admin'],
-  answers: { 204: { description: 'The cookie is set.' } },
+  answers: { 204: { description: 'The cookie is set.', headers: ['Set-Cookie'] } },
 } as const satisfies Operation;

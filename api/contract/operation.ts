@@ -20,7 +20,8 @@ export type AnswerHeader =
   | 'Preference-Applied'
   | 'Read-After'
   | 'Read-After-Applied'
-  | 'Retry-After';
+  | 'Retry-After'
+  | 'Set-Cookie';
 
 export type Answer = Readonly<{
   description: string;
@@ -44,6 +45,8 @@ export type Operation = Readonly<{
   summary: string;
   description?: string;
   access: Access;
+  /** Of pages of allowed origins: a cookie of this name may hold the token. */
+  cookie?: string;
   params?: z.ZodObject;
   query?: z.ZodType;
   headers?: readonly RequestHeader[];

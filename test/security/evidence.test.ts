@@ -9,6 +9,7 @@ const EVIDENCE: Readonly<Record<string, readonly (readonly [file: string, title:
   'API6 business flows: one customer cannot hold the stock': [
     ['test/activities/inventory-parallel.int.test.ts', 'keep the limit of open checkouts of one customer'],
     ['test/activities/inventory-parallel.int.test.ts', 'keep the limit of units that one customer holds of a product'],
+    ['test/api/limits-declined.int.test.ts', 'are asked to wait for as long as it takes, and nobody else is'],
   ],
   'API8 configuration: no service reads the database of another': [
     ['test/infra/roles.int.test.ts', 'keeps the tables that were not granted from a service'],
