@@ -162,5 +162,5 @@ export const expectedAccess = (operation: Operation, known: Known): Access => AC
 
 export const EXAMPLE_IDS = Object.keys(EXAMPLES);
 
-/** What is tested over examples. `owasp-access.int.test.ts` demands that this is every operation of the declaration. */
+/** What is tested over examples. `owasp-access.long.test.ts` demands that this is every operation of the declaration. */
 export const TESTED = OPERATIONS.filter(({ id }) => Object.hasOwn(EXAMPLES, id));
