@@ -2,10 +2,10 @@ import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
 /**
- * Suites whose tests mostly wait, for time limits, retries and processes that start: two mocha processes share them.
- * In the others a neighbour would only take the processor away.
+ * Suites of many files, whose tests wait for time limits, retries and processes that start, or take one core: two mocha
+ * processes share them. Replays are one file.
  */
-const TWO_LANES = ['int', 'e2e', 'long'];
+const TWO_LANES = ['unit', 'int', 'e2e', 'long'];
 
 /** Files that load the machine to its limit or expect answers in time: a neighbour would make them late. */
 const ALONE = [
