@@ -72,8 +72,9 @@ describe('npm run build', () => {
     const clone = await mkdtemp(join(tmpdir(), 'commerce-saga-test-'));
     try {
       await symlink(resolve('node_modules'), join(clone, 'node_modules'));
-      for (const path of ['package.json', 'workers/temporal-worker.ts', 'workflows/index.ts'])
-        await cp(path, join(clone, path));
+      for (const path of ['package.json', 'workers', 'workflows', 'infra', 'domain', 'events']) {
+        await cp(path, join(clone, path), { recursive: true });
+      }
       await mkdir(join(clone, 'dist', 'workers'), { recursive: true });
       for (const stale of ['workflow-bundle.js', 'workers/temporal-worker.js']) {
         await writeFile(join(clone, 'dist', stale), "throw new Error('stale');");
