@@ -15,7 +15,7 @@ import { rowsOf, VIEW_TABLES } from '../support/views.ts';
  * `KILL_TEST_SHOPPERS=2000 npm run test:long -- <this file>` takes as many as the design asks for. On two cores that is a
  * quarter of an hour, more than the long suite has left.
  */
-const SHOPPERS = Number(process.env['KILL_TEST_SHOPPERS'] ?? 700);
+const SHOPPERS = Number(process.env['KILL_TEST_SHOPPERS'] ?? 400);
 const AT_ONCE = 32;
 const CUSTOMERS = 20;
 /** Time to cancel an order before it is paid, also where requests take long; and no limit on what one customer may ask. */
