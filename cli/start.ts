@@ -96,6 +96,7 @@ async function endpointsOf(system: System, startedAt: Date): Promise<Omit<Endpoi
   const { platform, order, payment, views, bus, gateway } = found.databases;
   return {
     api: wanted(found.apiUrl),
+    docs: `${wanted(found.apiUrl)}/docs`,
     temporalAddress: address,
     ...(ui === undefined ? {} : { temporalUi: ui }),
     namespace,

@@ -13,6 +13,8 @@ export const NO_PROFILE = 'no-temporal-profile.toml';
 const endpointsSchema = z.object({
   /** Base URL of the HTTP API, without a slash at the end. */
   api: z.string(),
+  /** The page that describes it. */
+  docs: z.string().optional(),
   temporalAddress: z.string(),
   /** Absent where an external Temporal is used and nobody said where its web page is. */
   temporalUi: z.string().optional(),

@@ -22,9 +22,10 @@ type Circumstances = Readonly<{
 
 /** Everything a person needs to go on, as text: where the parts are, the tokens, and two commands to paste. */
 export function summary(endpoints: Omit<Endpoints, 'pids'>, { dataDir, seconds, empty }: Circumstances): string {
-  const { api, temporalUi, temporalAddress, gateway, metrics, databases, tokens } = endpoints;
+  const { api, docs, temporalUi, temporalAddress, gateway, metrics, databases, tokens } = endpoints;
   const rows: [string, string][] = [
     ['API', api],
+    ...(docs === undefined ? [] : [['API documents', docs] satisfies [string, string]]),
     ['Temporal Web', temporalUi ?? '(not known: set TEMPORAL_UI_URL)'],
     ['Temporal', `${temporalAddress} (namespace ${endpoints.namespace})`],
     ['Payment gateway', gateway ?? '(the provider of PAYMENT_PROVIDER)'],
