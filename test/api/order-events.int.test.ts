@@ -254,11 +254,12 @@ describe('the events of an order', function () {
       return real(request).finally(() => (now -= 1));
     }) as typeof service.getWorkflowExecutionHistory;
     try {
-      const tell = () =>
-        api.http.get(`/v1/orders/${orderId}/story`).set('Authorization', `Bearer ${api.tokens.customer}`);
-      const told = await Promise.all(Array.from({ length: 12 }, async () => (await tell()).status));
-      assert.deepEqual([...new Set(told)], [200]);
-      assert.ok(asked >= 24 && most <= 8, `${most} of ${asked} at once`);
+      const tell = async (token: string) =>
+        (await api.http.get(`/v1/orders/${orderId}/story`).set('Authorization', `Bearer ${token}`)).status;
+      const { customer, admin } = api.tokens; // of one caller at most four are told at a time
+      const tokens = Array.from({ length: 4 }, () => [customer, admin]).flat();
+      assert.deepEqual([...new Set(await Promise.all(tokens.map(tell)))], [200]);
+      assert.ok(asked >= 16 && most <= 8, `${most} of ${asked} at once`);
     } finally {
       Reflect.deleteProperty(service, 'getWorkflowExecutionHistory');
     }
