@@ -1,4 +1,4 @@
-import type { RequestHandler } from 'express';
+import type { RequestHandler, Response } from 'express';
 
 import { CheckoutError } from '../domain/errors.ts';
 import { callerOf } from './auth.ts';
@@ -10,22 +10,45 @@ const RETRY_AFTER_S = 1;
  * the caller's role, and counts a request until its answer is sent or its client is gone.
  */
 export function atOnce(most: number): RequestHandler {
-  const running = new Map<string, number>();
+  const places = new Places();
   return (_req, res, next) => {
     const { id } = callerOf(res);
-    const own = running.get(id) ?? 0;
-    if (own >= most) {
+    if (places.of(id) >= most) {
       res.set('Retry-After', String(RETRY_AFTER_S));
       throw new CheckoutError('TOO_MANY_REQUESTS', `ask for at most ${most} of these at a time`);
     }
-    if (!res.destroyed) {
-      running.set(id, own + 1);
-      res.once('close', () => {
-        const left = (running.get(id) ?? 1) - 1;
-        if (left > 0) running.set(id, left);
-        else running.delete(id);
-      });
-    }
+    places.take(id, res);
     next();
   };
+}
+
+/** What callers have open in this process. */
+export class Places {
+  readonly #perCaller = new Map<string, number>();
+  #taken = 0;
+
+  /** Of all callers, and how many these are. */
+  get taken(): number {
+    return this.#taken;
+  }
+  get callers(): number {
+    return this.#perCaller.size;
+  }
+
+  of(callerId: string): number {
+    return this.#perCaller.get(callerId) ?? 0;
+  }
+
+  /** Until the response is closed, however that comes; none for one whose client is gone already. */
+  take(callerId: string, res: Response): void {
+    if (res.destroyed) return; // its `close` was told before, and would never give the place back
+    this.#perCaller.set(callerId, this.of(callerId) + 1);
+    this.#taken += 1;
+    res.once('close', () => {
+      const left = this.of(callerId) - 1;
+      if (left > 0) this.#perCaller.set(callerId, left);
+      else this.#perCaller.delete(callerId);
+      this.#taken -= 1;
+    });
+  }
 }

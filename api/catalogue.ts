@@ -1,10 +1,9 @@
-import { CheckoutError } from '../domain/errors.ts';
-import { databaseId } from './contract/fields.ts';
 import { getProduct, listProducts, productsQuery } from './contract/products.ts';
 import { productAfter } from './cursors.ts';
 import type { ApiDeps } from './deps.ts';
 import { sendTagged } from './etag.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
+import { noSuchProduct, productIdOf } from './product-for.ts';
 import { loadPage, loadProduct, withLag } from './products.ts';
 import { parsed } from './requests.ts';
 import { type Route, route } from './routes.ts';
@@ -22,15 +21,12 @@ export function catalogueRoutes({ databases: { views }, cache }: ApiDeps): reado
       sendTagged(req, res, page.etag, withLag(page));
     }),
     route(getProduct, async (req, res) => {
-      const id = databaseId.safeParse(req.params['productId']);
-      if (!id.success) throw noSuchProduct();
-      const load = () => within(READ_LIMIT_MS, loadProduct(views, id.data));
-      const product = await within(READ_LIMIT_MS, cache.get(`product:${id.data}`, load));
+      const id = productIdOf(req.params['productId']);
+      const load = () => within(READ_LIMIT_MS, loadProduct(views, id));
+      const product = await within(READ_LIMIT_MS, cache.get(`product:${id}`, load));
       if (product === undefined) throw noSuchProduct();
       res.set('Cache-Control', 'no-cache');
       sendTagged(req, res, product.etag, withLag(product));
     }),
   ];
 }
-
-const noSuchProduct = (): CheckoutError => new CheckoutError('NOT_FOUND', 'there is no such product');

@@ -1,6 +1,7 @@
 import type { Response } from 'express';
 
 import { CheckoutError } from '../domain/errors.ts';
+import { Places } from './at-once.ts';
 import { Unavailable } from './outage.ts';
 
 export type StreamLimits = Readonly<{ perCaller: number; perProcess: number }>;
@@ -21,9 +22,8 @@ export class EventStreams {
   readonly #limits: StreamLimits;
   readonly #stopping: AbortSignal;
   readonly #heartbeatMs: number;
-  readonly #perCaller = new Map<string, number>();
+  readonly #places = new Places();
   readonly #open = new Set<EventStream>();
-  #admitted = 0;
   #heart: NodeJS.Timeout | undefined;
 
   /** @param stopping ends every stream, and lets no other begin */
@@ -36,7 +36,7 @@ export class EventStreams {
 
   /** What is counted against the limits now, and what has begun. */
   get counts(): Readonly<{ admitted: number; open: number; callers: number }> {
-    return { admitted: this.#admitted, open: this.#open.size, callers: this.#perCaller.size };
+    return { admitted: this.#places.taken, open: this.#open.size, callers: this.#places.callers };
   }
 
   /**
@@ -46,20 +46,11 @@ export class EventStreams {
    */
   admit(callerId: string, res: Response): void {
     if (this.#stopping.aborted) throw new Unavailable('this process is stopping; ask again');
-    const own = this.#perCaller.get(callerId) ?? 0;
-    if (own >= this.#limits.perCaller || this.#admitted >= this.#limits.perProcess) {
+    if (this.#places.of(callerId) >= this.#limits.perCaller || this.#places.taken >= this.#limits.perProcess) {
       res.set('Retry-After', String(RETRY_AFTER_S));
       throw new CheckoutError('TOO_MANY_REQUESTS', 'too many streams of events are open; end some, or wait');
     }
-    if (res.destroyed) return; // its `close` was told before, and would never give the place back
-    this.#perCaller.set(callerId, own + 1);
-    this.#admitted += 1;
-    res.once('close', () => {
-      const left = (this.#perCaller.get(callerId) ?? 1) - 1;
-      if (left > 0) this.#perCaller.set(callerId, left);
-      else this.#perCaller.delete(callerId);
-      this.#admitted -= 1;
-    });
+    this.#places.take(callerId, res);
   }
 
   /** Begins the stream of an admitted request. It ends by itself after `lastsMs` milliseconds. */

@@ -53,15 +53,20 @@ export async function waitForEnd(
   }
 }
 
+/** It ended without an order, from outside or before its first step was done. */
+export const ABANDONED: Refusal = {
+  code: 'CHECKOUT_ABANDONED',
+  message: 'this checkout has ended; buy again with a new key',
+};
+
 /** How a checkout ended that left no answer on record: an outage before its first step was done, or a termination. */
 export async function endOfClosed(temporal: TemporalClient, orderId: string): Promise<Refusal> {
-  const ended: Refusal = { code: 'CHECKOUT_ABANDONED', message: 'this checkout has ended; buy again with a new key' };
   try {
     const deadline = Date.now() + DESCRIBE_DEADLINE_MS;
     const { code } = await temporal.client.withDeadline(deadline, () => handleOf(temporal, orderId).result());
-    return code === undefined ? ended : { ...ended, code };
+    return code === undefined ? ABANDONED : { ...ABANDONED, code };
   } catch (error) {
-    if (error instanceof WorkflowFailedError || error instanceof WorkflowNotFoundError) return ended;
+    if (error instanceof WorkflowFailedError || error instanceof WorkflowNotFoundError) return ABANDONED;
     throw error;
   }
 }

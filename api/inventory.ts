@@ -1,12 +1,11 @@
 import { adjustStock } from '../activities/inventory/administration.ts';
 import { readStock } from '../activities/inventory/read-stock.ts';
-import { CheckoutError } from '../domain/errors.ts';
 import { callerOf } from './auth.ts';
-import { databaseId } from './contract/fields.ts';
 import { adjustmentBody, adjustStock as operation, getStock, stockQuery } from './contract/inventory.ts';
 import { ledgerAfter, ledgerCursor } from './cursors.ts';
 import type { ApiDeps } from './deps.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
+import { noSuchProduct, productIdOf } from './product-for.ts';
 import { idempotencyKeyOf, parsed, requestHashOf } from './requests.ts';
 import { type Route, route } from './routes.ts';
 
@@ -28,18 +27,15 @@ export function inventoryRoutes({ databases: { platform } }: ApiDeps): readonly 
       res.status(201).json(adjusted);
     }),
     route(getStock, async (req, res) => {
-      const id = databaseId.safeParse(req.params['productId']);
-      if (!id.success) throw noSuchProduct();
+      const id = productIdOf(req.params['productId']);
       const { cursor, limit } = parsed(stockQuery, req.query);
       const before = cursor === undefined ? null : ledgerAfter(cursor);
-      const page = await within(READ_LIMIT_MS, readStock(platform, { productId: id.data, before, limit: limit + 1 }));
+      const page = await within(READ_LIMIT_MS, readStock(platform, { productId: id, before, limit: limit + 1 }));
       if (page === undefined) throw noSuchProduct();
       const ledger = page.ledger.slice(0, limit);
       const last = page.ledger.length > limit ? ledger.at(-1) : undefined;
       const next = last === undefined ? null : ledgerCursor(last.ledgerId);
-      res.set('Cache-Control', 'private, no-cache').json({ productId: id.data, stock: page.stock, ledger, next });
+      res.set('Cache-Control', 'private, no-cache').json({ productId: id, stock: page.stock, ledger, next });
     }),
   ];
 }
-
-const noSuchProduct = (): CheckoutError => new CheckoutError('NOT_FOUND', 'there is no such product');

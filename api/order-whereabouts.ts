@@ -2,7 +2,7 @@ import { type StoredAnswer, storedAnswer } from '../activities/inventory/stored-
 import type { OrderView } from '../activities/orders/read.ts';
 import type { Refusal } from '../domain/errors.ts';
 import type { ApiDeps } from './deps.ts';
-import { isUnderWay } from './follow.ts';
+import { ABANDONED, isUnderWay } from './follow.ts';
 import { findOrder, type OrderKey } from './order-for.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
 
@@ -35,13 +35,11 @@ export async function withoutOrder(deps: Deps, key: OrderKey): Promise<Whereabou
   return { refusal: 'refusal' in stored ? stored.refusal : ABANDONED };
 }
 
-async function storedFor({ databases: { platform } }: Deps, key: OrderKey): Promise<StoredAnswer | undefined> {
+/** What is on record of a checkout that has no order; undefined for strangers, and where nothing is on record. */
+export async function storedFor(
+  { databases: { platform } }: Pick<ApiDeps, 'databases'>,
+  key: OrderKey,
+): Promise<StoredAnswer | undefined> {
   const stored = await within(READ_LIMIT_MS, storedAnswer(platform, key.orderId));
   return key.customerId === null || key.customerId === stored?.customerId ? stored : undefined;
 }
-
-/** Its stock was given back before its order was made. */
-export const ABANDONED: Refusal = {
-  code: 'CHECKOUT_ABANDONED',
-  message: 'this checkout has ended; buy again with a new key',
-};

@@ -1,16 +1,15 @@
 import type { Request, Response } from 'express';
 
-import { type StoredAnswer, storedAnswer } from '../activities/inventory/stored-answer.ts';
 import type { OrderView } from '../activities/orders/read.ts';
 import { orderNumberOf } from '../domain/checkout.ts';
-import { CheckoutError, type Refusal } from '../domain/errors.ts';
+import { CheckoutError } from '../domain/errors.ts';
 import { callerOf, ownerFilter } from './auth.ts';
 import { cancelOrder, getOrder } from './contract/orders.ts';
 import type { ApiDeps } from './deps.ts';
 import { sendTagged } from './etag.ts';
-import { cancelCheckout, isUnderWay } from './follow.ts';
+import { ABANDONED, cancelCheckout, isUnderWay } from './follow.ts';
 import { findOrder, noSuchOrder, orderIdOf, type OrderKey } from './order-for.ts';
-import { READ_LIMIT_MS, within } from './outage.ts';
+import { storedFor } from './order-whereabouts.ts';
 import { linksOf, presentOrder, sendPending } from './present.ts';
 import { sendRefusal } from './problem.ts';
 import { tellReadAfter } from './read-after.ts';
@@ -68,17 +67,8 @@ const orderKeyOf = (req: Request, res: Response): OrderKey => ({
   orderId: orderIdOf(req.params['orderId']),
 });
 
-/** What is on record of a checkout that has no order; undefined for strangers, and where nothing is on record. */
-async function storedFor({ databases: { platform } }: ApiDeps, key: OrderKey): Promise<StoredAnswer | undefined> {
-  const stored = await within(READ_LIMIT_MS, storedAnswer(platform, key.orderId));
-  return key.customerId === null || key.customerId === stored?.customerId ? stored : undefined;
-}
-
 const PAID: ReadonlySet<OrderView['status']> = new Set(['PAID', 'PARTIALLY_REFUNDED', 'REFUNDED']);
 const notCancellable = () => new CheckoutError('NOT_CANCELLABLE', 'this order can no longer be cancelled');
-
-/** Its stock was given back before its order was made. */
-const ABANDONED: Refusal = { code: 'CHECKOUT_ABANDONED', message: 'this checkout has ended; buy again with a new key' };
 
 /** How a checkout that is over ended: the order tells, or the record where the order was never made. */
 async function endedCancelled(deps: ApiDeps, key: OrderKey, order: OrderView | undefined): Promise<boolean> {

@@ -3,15 +3,14 @@ import { randomUUID } from 'node:crypto';
 import type { Response } from 'express';
 
 import { type Product, productAdministration } from '../activities/inventory/products.ts';
-import { CheckoutError } from '../domain/errors.ts';
 import type { Money } from '../domain/money.ts';
 import { requestIdFor } from '../events/ids.ts';
 import { callerOf } from './auth.ts';
-import { databaseId } from './contract/fields.ts';
 import { newProductBody, productChangeBody } from './contract/product-bodies.ts';
 import { changeProduct, createProduct, type ProductBody } from './contract/products.ts';
 import type { ApiDeps } from './deps.ts';
 import { READ_LIMIT_MS, within } from './outage.ts';
+import { productIdOf } from './product-for.ts';
 import { expectedVersionsOf, idempotencyKeyOf, parsed, requestHashOf } from './requests.ts';
 import { type Route, route } from './routes.ts';
 
@@ -33,12 +32,11 @@ export function productAdminRoutes({ databases: { platform } }: ApiDeps): readon
       send(res.status(201).location(`${ROUTE}/${product.productId}`), product);
     }),
     route(changeProduct, async (req, res) => {
-      const productId = databaseId.safeParse(req.params['productId']);
-      if (!productId.success) throw new CheckoutError('NOT_FOUND', 'there is no such product');
+      const productId = productIdOf(req.params['productId']);
       const expected = expectedVersionsOf(req);
       const changes = parsed(productChangeBody, req.body);
       const work = products.change({
-        ...{ productId: productId.data, changes, expected },
+        ...{ productId, changes, expected },
         caller: callerOf(res).id,
         requestHash: requestHashOf(changes),
         correlationId: randomUUID(),

@@ -27,8 +27,11 @@ export const money = z.object({ minor: z.int(), currency: currencyCode }).meta({
 /** How far a view may be behind, milliseconds; null for one that was never up to date. */
 export const viewLagMs = z.int().nullable();
 
+/** Of a cursor of ours, characters. */
+const LONGEST_CURSOR = 128;
+
 /** Of the answer before: where its page ended. Opaque. */
-export const cursor = (longest: number) => z.string().max(longest).describe('`next` of the page before');
+export const cursor = (longest = LONGEST_CURSOR) => z.string().max(longest).describe('`next` of the page before');
 
 /** Of a list: entries of one page, 1 to 100. */
 export const pageSize = z.coerce.number<number | string>().int().min(1).max(100).default(20);

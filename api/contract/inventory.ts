@@ -4,10 +4,8 @@ import { cursor, databaseId, instant, locationCode, next, pageSize } from './fie
 import type { Operation } from './operation.ts';
 
 const MOST_UNITS = 1_000_000;
-/** Longest `cursor` of a query, characters. */
-const LONGEST_CURSOR = 128;
 
-export const stockQuery = z.strictObject({ cursor: cursor(LONGEST_CURSOR).optional(), limit: pageSize });
+export const stockQuery = z.strictObject({ cursor: cursor().optional(), limit: pageSize });
 
 export const getStock = {
   id: 'getStock',

@@ -7,9 +7,6 @@ import { errorCode } from './errors.ts';
 import { cursor, databaseId, instant, money, next, pageSize, temporalLink, viewLagMs } from './fields.ts';
 import type { Operation } from './operation.ts';
 
-/** Longest `cursor` of a query, characters. */
-const LONGEST_CURSOR = 128;
-
 const ORDER_STATUSES = [
   'PENDING',
   'PAID',
@@ -155,7 +152,7 @@ export const UNPLACED = [
 export const ordersQuery = z.strictObject({
   status: z.enum(ORDER_STATUSES).optional(),
   userId: databaseId.optional().describe("For administrators; a customer's own is taken for granted"),
-  cursor: cursor(LONGEST_CURSOR).optional(),
+  cursor: cursor().optional(),
   limit: pageSize,
 });
 

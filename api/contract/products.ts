@@ -4,9 +4,6 @@ import { cursor, databaseId, locationCode, money, next, pageSize, plainText, vie
 import type { Operation } from './operation.ts';
 import { newProductBody, productChangeBody } from './product-bodies.ts';
 
-/** Longest `cursor` of a query, characters. */
-const LONGEST_CURSOR = 128;
-
 const params = z.object({ productId: databaseId });
 
 export const productsQuery = z.strictObject({
@@ -20,7 +17,7 @@ export const productsQuery = z.strictObject({
     .regex(/^[a-z0-9-]{1,120}$/, 'must be the slug of a category')
     .optional()
     .describe('products of its direct subcategories belong to it'),
-  cursor: cursor(LONGEST_CURSOR).optional(),
+  cursor: cursor().optional(),
   limit: pageSize,
 });
 
